@@ -1,0 +1,144 @@
+//! The one place where values become bytes and bytes become values.
+//!
+//! The format is bincode 2 with variable-length integers. It is positional and carries no types, so what is stored
+//! carries a fingerprint beside it, and decoding must use up every byte.
+
+use std::any::type_name;
+
+use bincode::config::{Configuration, Limit, standard};
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind};
+
+/// The largest encoded value, arguments or result, in bytes.
+pub const LIMIT: usize = 16 * 1024 * 1024;
+
+type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<LIMIT>>;
+
+fn config() -> Config {
+    standard().with_limit::<LIMIT>()
+}
+
+/// Encodes `value`.
+///
+/// # Errors
+///
+/// [`Error::is_codec`] when the value's `Serialize` fails or the bytes pass [`LIMIT`]; the message names the type.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+    let bytes = bincode::serde::encode_to_vec(value, config()).map_err(|error| {
+        Error::new(ErrorKind::Codec, format!("a `{}` cannot be encoded: {error}", type_name::<T>()))
+    })?;
+    if bytes.len() > LIMIT {
+        let size = bytes.len();
+        let text = format!(
+            "a `{}` of {size} bytes passes the limit of {LIMIT}: store it elsewhere and pass a reference to it",
+            type_name::<T>()
+        );
+        return Err(Error::new(ErrorKind::Codec, text));
+    }
+    Ok(bytes)
+}
+
+/// Decodes a value from all of `bytes`.
+///
+/// # Errors
+///
+/// [`Error::is_codec`] when the bytes are not a `T`, or more of them are there than a `T` takes.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let fault =
+        |reason: String| Error::new(ErrorKind::Codec, format!("the bytes are not a `{}`: {reason}", type_name::<T>()));
+    match bincode::serde::decode_from_slice(bytes, config()) {
+        Ok((value, used)) if used == bytes.len() => Ok(value),
+        Ok((_, used)) => Err(fault(format!("{} of {} bytes are left over", bytes.len() - used, bytes.len()))),
+        Err(error) => Err(fault(error.to_string())),
+    }
+}
+
+/// Bytes that are stored as they are. A plain `Vec<u8>` would go through serde one byte at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<Bytes, A::Error> {
+                let mut all = Vec::new();
+                while let Some(byte) = bytes.next_element()? {
+                    all.push(byte);
+                }
+                Ok(Bytes(all))
+            }
+        }
+        deserializer.deserialize_byte_buf(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_must_be_used_up() {
+        let mut bytes = encode(&(1_u64, "x")).unwrap();
+        assert_eq!(decode::<(u64, String)>(&bytes).unwrap(), (1, "x".into()));
+        bytes.push(0);
+        let error = decode::<(u64, String)>(&bytes).unwrap_err();
+        assert!(error.is_codec());
+        assert!(error.to_string().contains("left over"), "{error}");
+    }
+
+    #[test]
+    fn a_length_beyond_the_input_is_an_error_and_no_allocation() {
+        let bytes = [253, 255, 255, 255, 255, 255, 255, 255, 127];
+        assert!(decode::<Vec<u8>>(&bytes).unwrap_err().is_codec());
+        assert!(decode::<Bytes>(&bytes).unwrap_err().is_codec());
+    }
+
+    #[test]
+    fn bytes_round_trip() {
+        let bytes = Bytes(vec![7; 70_000]);
+        assert_eq!(decode::<Bytes>(&encode(&bytes).unwrap()).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_value_past_the_limit_is_refused_with_its_size() {
+        let error = encode(&Bytes(vec![0; LIMIT + 1])).unwrap_err();
+        assert!(error.to_string().contains("passes the limit"), "{error}");
+    }
+}

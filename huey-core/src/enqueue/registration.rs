@@ -1,0 +1,41 @@
+//! A task together with the hooks that it names: what the attribute registers.
+
+use super::decorator::Decorator;
+use super::hook::EnqueueHook;
+use crate::task::{Definition, Options, Task};
+
+/// A task and its hooks.
+#[doc(hidden)]
+pub struct Registration {
+    pub task: &'static Definition,
+    pub decorator: Option<&'static Decorator>,
+    pub hooks: &'static [&'static dyn EnqueueHook],
+}
+
+impl Registration {
+    /// The task's options, completed by its decorators.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let own = self.task.options;
+        self.decorator.map_or(own, |decorator| own.or(decorator.options()))
+    }
+}
+
+impl std::fmt::Debug for Registration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registration").field("task", &self.task).finish_non_exhaustive()
+    }
+}
+
+inventory::collect!(&'static Registration);
+
+/// A task that can be enqueued. Written by the attribute only.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task",
+    note = "write `#[task]` on the function, and name the type by the function's name"
+)]
+pub trait Registered: Task {
+    /// The task with its hooks.
+    #[doc(hidden)]
+    const REGISTRATION: &'static Registration;
+}

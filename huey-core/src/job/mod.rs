@@ -1,0 +1,12 @@
+//! Jobs: what a caller asks for, and what is stored of it.
+
+mod builder;
+mod envelope;
+mod origin;
+mod terms;
+
+pub use builder::Job;
+pub(crate) use builder::{Choices, set_header};
+pub(crate) use envelope::Head;
+pub use origin::Origin;
+pub(crate) use terms::Terms;

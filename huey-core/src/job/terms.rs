@@ -1,0 +1,49 @@
+//! The terms of one job, settled: what the caller, the task, its decorators and the queue came to together.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::builder::{Choices, When};
+use crate::task::{Delivery, Durability, Options};
+use crate::time::Timestamp;
+
+/// Everything about a job but its arguments, its id and its origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) queue: Cow<'static, str>,
+    pub(crate) priority: i16,
+    pub(crate) run_at: Timestamp,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) retries: u32,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) durability: Durability,
+    pub(crate) delivery: Delivery,
+    pub(crate) crash_limit: u8,
+}
+
+impl Terms {
+    /// The name of the queue of a job for which nobody named one.
+    pub(crate) const DEFAULT_QUEUE: &'static str = "default";
+    const CRASH_LIMIT: u8 = 3;
+
+    /// Settles the caller's choices with the task's options, which hold everything from the task outwards.
+    pub(crate) fn settle(choices: Choices, options: &Options, now: Timestamp) -> Self {
+        Self {
+            queue: choices.queue.unwrap_or(Cow::Borrowed(options.queue.unwrap_or(Self::DEFAULT_QUEUE))),
+            priority: choices.priority.or(options.priority).unwrap_or(0),
+            run_at: match choices.when {
+                When::Now => now,
+                When::After(delay) => now + delay,
+                When::At(instant) => instant.max(now),
+            },
+            expires: choices.expires.or(options.expires).map(|after| now + after),
+            retries: choices.retries.or(options.retries).unwrap_or(0),
+            timeout: choices.timeout.or(options.timeout),
+            headers: choices.headers,
+            durability: choices.durability.or(options.durability).unwrap_or_default(),
+            delivery: options.delivery.unwrap_or_default(),
+            crash_limit: options.crash_limit.unwrap_or(Self::CRASH_LIMIT),
+        }
+    }
+}

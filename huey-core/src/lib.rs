@@ -1,0 +1,39 @@
+//! The parts of the huey task queue that know no storage engine. Programs use the `huey` crate, which re-exports
+//! what they need.
+//!
+//! The modules stand in the order of the way that a job takes: a call becomes a job, passes the hooks, is committed,
+//! claimed, attempted, and settled. A module imports only from modules above its own.
+
+mod codec;
+mod enqueue;
+mod error;
+mod id;
+mod job;
+mod state;
+pub mod store;
+mod task;
+mod time;
+
+pub use enqueue::{Decision, Decorator, EnqueueHook, EnqueueOutcome, EnqueueRequest, HookResult, Registered};
+pub use error::{BoxError, Error, Result, TaskError};
+pub use id::JobId;
+pub use job::{Job, Origin};
+pub use state::JobState;
+pub use task::{Cancel, Delivery, Durability, Fatal, Retry, Step, Stopped, Task};
+pub use time::{Clock, Timestamp, VirtualClock};
+
+/// What the attribute's expansion names. No part of the public API.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+    pub use serde;
+
+    pub use crate::codec::{decode, encode};
+    pub use crate::enqueue::{
+        Decorator, EnqueueHook, HookFn, NamedHook, Registered, Registration, Typed, Untyped, closure, named_hook,
+    };
+    pub use crate::task::{
+        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Need, NotErrorRef,
+        NotResult, Options, ProbeErrorRef, ProbeResult, Returned, Step, Storable, Task,
+    };
+}

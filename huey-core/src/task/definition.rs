@@ -1,0 +1,140 @@
+//! A task as the attribute describes it.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::data::{Data, Need};
+use super::ending::Failure;
+use super::options::Options;
+use crate::codec;
+
+/// A task: the type that `#[task]` makes beside the function, with the stored arguments as its fields.
+///
+/// Written by the attribute only.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task",
+    note = "write `#[task]` on the function, and name the type by the function's name"
+)]
+pub trait Task: Serialize + DeserializeOwned + Send + Sized + 'static {
+    /// What a run of the task yields: `T` for a function that returns `T` or `Result<T, E>`.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    /// What the attribute wrote down.
+    #[doc(hidden)]
+    const DEFINITION: &'static Definition;
+}
+
+/// A task whose arguments can be split into the first and the rest, so that it can follow another.
+#[doc(hidden)]
+pub trait Continues: Task {
+    type First;
+    type Rest: Serialize + DeserializeOwned + Send + 'static;
+
+    fn join(first: Self::First, rest: Self::Rest) -> Self;
+}
+
+/// The next step of a chain: a task and every stored argument but the first, which the step before supplies.
+///
+/// Made by `task::with(..)`.
+#[must_use = "a step does nothing until it follows a job and the chain is enqueued"]
+pub struct Step<T: Continues> {
+    rest: T::Rest,
+    task: PhantomData<fn() -> T>,
+}
+
+impl<T: Continues> Step<T> {
+    #[doc(hidden)]
+    pub fn new(rest: T::Rest) -> Self {
+        Self { rest, task: PhantomData }
+    }
+
+    /// The job's arguments, once the step before has yielded the first of them.
+    pub fn join(self, first: T::First) -> T {
+        T::join(first, self.rest)
+    }
+}
+
+impl<T: Continues> fmt::Debug for Step<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Step({})", T::DEFINITION.name)
+    }
+}
+
+/// What the attribute writes down of a task.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Definition {
+    /// The stored name: the path of the function, unless `name = ".."` says otherwise.
+    pub name: &'static str,
+    pub file: &'static str,
+    pub line: u32,
+    /// A hash of the names and types of the stored parameters, as written.
+    pub signature: u64,
+    /// A hash of the return type, as written.
+    pub output: u32,
+    pub options: Options,
+    pub needs: &'static [Need],
+    pub body: Body,
+}
+
+/// How a task is run from stored arguments.
+#[doc(hidden)]
+pub enum Body {
+    Plain(fn(&Call) -> Result<Vec<u8>, Failure>),
+    Async(fn(Call) -> BodyFuture),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Async(_) => "Async",
+        })
+    }
+}
+
+/// The future of an async task's run.
+#[doc(hidden)]
+pub type BodyFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send>>;
+
+/// One run of a body: the stored arguments and what the body borrows.
+#[doc(hidden)]
+pub struct Call {
+    pub args: Vec<u8>,
+    pub data: Data,
+    /// The running job's context, which belongs to a module that tasks do not know.
+    pub context: Arc<dyn Any + Send + Sync>,
+}
+
+impl Call {
+    /// The arguments.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreadable`] if the bytes are not a `T`.
+    pub fn arguments<T: Task>(&self) -> Result<T, Failure> {
+        codec::decode(&self.args).map_err(|error| Failure::Unreadable(error.to_string()))
+    }
+
+    /// The value for a `#[data]` parameter.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::MissingData`] if nobody provided one.
+    pub fn data<T: ?Sized + Send + Sync + 'static>(&self) -> Result<Arc<T>, Failure> {
+        self.data.get::<T>().ok_or(Failure::MissingData(std::any::type_name::<T>()))
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("args", &self.args.len()).finish_non_exhaustive()
+    }
+}

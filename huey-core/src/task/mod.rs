@@ -1,0 +1,13 @@
+//! Tasks: what the attribute leaves behind, the options of a task, and the endings that a body may choose.
+
+mod data;
+mod definition;
+mod ending;
+mod options;
+mod output;
+
+pub use data::{Data, Need};
+pub use definition::{Body, BodyFuture, Call, Continues, Definition, Step, Task};
+pub use ending::{Cancel, Failure, Fatal, Retry, Stopped};
+pub use options::{Delivery, Durability, Options};
+pub use output::{NotErrorRef, NotResult, ProbeErrorRef, ProbeResult, Returned, Storable};
