@@ -188,7 +188,13 @@ pub trait Running: Send + Sync + 'static {
     /// When the note could not be written.
     fn end(&self, slot: usize) -> Result<(), LogError>;
 
-    /// Hands out what the last life of the process left behind: counter and claim of each attempt that had begun and not ended.
-    /// Later calls give nothing.
-    fn take_left(&self) -> Vec<(u64, u32)>;
+    /// What the last life of the process left behind: counter and claim of each attempt that had begun and not ended.
+    fn left(&self) -> Vec<(u64, u32)>;
+
+    /// The crashes of what was left are journaled, so it need not be kept. Called before the first `begin`.
+    ///
+    /// # Errors
+    ///
+    /// When the notes could not be removed.
+    fn forget_left(&self) -> Result<(), LogError>;
 }
