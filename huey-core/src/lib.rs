@@ -9,6 +9,7 @@ mod enqueue;
 mod error;
 mod id;
 mod job;
+mod machine;
 mod state;
 pub mod store;
 mod task;

@@ -1,5 +1,26 @@
-//! Where jobs live.
+//! Where jobs live: the trait of storages, and the engine that keeps a journal over any log.
+//!
+//! A program meets [`Storage`] only through [`Huey`](crate::Huey). Whoever writes a storage implements it, or, much
+//! easier, implements [`Medium`] and [`Log`] and lets [`engine`] do the rest.
 
+mod barrier;
+mod batch;
+mod core;
+mod engine;
+mod journal;
 mod log;
+mod memory;
+mod replay;
+mod storage;
+mod transition;
+mod watch;
 
+pub use engine::engine;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
+pub use memory::Memory;
+pub use storage::{
+    Answer, Commit, Counts, Done, Missing, OpenStorage, Query, Storage, StorageError, StorageOptions, Version,
+};
+pub use transition::{
+    Body, Claimed, Ended, EndedAtPickUp, Lease, NewJob, Outcome, Row, Settled, Settlement, Tasks, Transition, Verdict,
+};

@@ -1,0 +1,246 @@
+//! Claims: which jobs are given out next, and which end when it is their turn.
+
+use std::iter::Peekable;
+use std::time::Duration;
+
+use super::decide::{Decided, Refusal};
+use super::item::{Effect, Item, Key, Note, ResultItem};
+use super::ready::Turn;
+use super::state::State;
+use super::work::{Listed, Phase, Work, WorkItem};
+use super::{Fetch, body};
+use crate::codec::Bytes;
+use crate::error::TaskError;
+use crate::state::JobState;
+use crate::store::{Claimed, Ended, EndedAtPickUp, Lease, Outcome, Tasks};
+use crate::task::Durability;
+use crate::time::Timestamp;
+
+/// What deciding a claim needs.
+pub(super) struct Claim<'a> {
+    pub(super) state: &'a State,
+    pub(super) fetch: &'a dyn Fetch,
+    pub(super) now: Timestamp,
+    /// How long the record of a job is kept that ends here.
+    pub(super) keep: Duration,
+}
+
+impl Claim<'_> {
+    pub(super) fn decide(&self, queues: &[String], tasks: &Tasks, most: u32) -> Result<Decided, Refusal> {
+        let mut decided = Decided::default();
+        let (mut claimed, mut ended) = (Vec::new(), Vec::new());
+        let queues: Vec<u32> = queues.iter().filter_map(|queue| self.state.names.number(queue)).collect();
+        match self.suspicion(&queues) {
+            Suspicion::Wait => {}
+            Suspicion::Alone(suspects) => {
+                let wanted = Wanted::new(self.state, tasks);
+                let first = suspects.into_iter().filter(|work| wanted.takes(work.item.task));
+                if let Some(work) = first.min_by_key(|work| Turn::of(&work.item)) {
+                    self.pick_up(work, &mut claimed, &mut ended, &mut decided)?;
+                }
+            }
+            Suspicion::None => {
+                for queue in queues {
+                    let mut turns = Turns::new(self.state, queue, tasks);
+                    while claimed.len() < most as usize {
+                        let Some(work) = turns.next() else { break };
+                        self.pick_up(work, &mut claimed, &mut ended, &mut decided)?;
+                    }
+                }
+            }
+        }
+        decided.outcome = Some(Outcome::Claimed { claimed, ended });
+        Ok(decided)
+    }
+
+    /// A suspect, one crash short of its limit, runs with nothing beside it, so that a poison job condemns only itself.
+    fn suspicion(&self, queues: &[u32]) -> Suspicion<'_> {
+        let suspects = || self.state.suspects.iter().filter_map(|counter| self.state.work(*counter));
+        if suspects().any(|work| work.item.phase == Phase::Running) {
+            return Suspicion::Wait;
+        }
+        // One that could not start anyway, being scheduled or in a queue of others, holds nobody up.
+        let able = |work: &&Work| work.listed == Listed::Ready && queues.contains(&work.item.queue);
+        let able: Vec<_> = suspects().filter(able).collect();
+        match able.is_empty() {
+            true => Suspicion::None,
+            false if self.state.running > 0 => Suspicion::Wait,
+            false => Suspicion::Alone(able),
+        }
+    }
+
+    /// Looks at a job whose turn it is: late, condemned, or to be run.
+    fn pick_up(
+        &self,
+        work: &Work,
+        claimed: &mut Vec<Claimed>,
+        ended: &mut Vec<EndedAtPickUp>,
+        decided: &mut Decided,
+    ) -> Result<(), Refusal> {
+        if self.now > work.item.expires {
+            ended.push(self.expire(work, decided)?);
+        } else if work.item.flags.at_most_once() && work.item.flags.rescued() {
+            ended.push(self.lose(work, decided)?);
+        } else if work.item.is_condemned() {
+            ended.push(self.condemn(work, decided)?);
+        } else {
+            claimed.push(self.start(work, decided)?);
+        }
+        Ok(())
+    }
+
+    fn start(&self, work: &Work, decided: &mut Decided) -> Result<Claimed, Refusal> {
+        let before = work.item;
+        let item = WorkItem {
+            phase: Phase::Running,
+            at: self.now,
+            claim: before.claim.wrapping_add(1),
+            attempts: before.attempts.saturating_add(1),
+            flags: before.flags.with_rescued(false),
+            ..before
+        };
+        decided.effects.push(Effect::Put(Item::Work(item)));
+        decided.sync |= item.flags.at_most_once();
+        Ok(Claimed {
+            lease: Lease { id: item.id(self.state.salt), claim: item.claim },
+            task: self.state.names.text(item.task),
+            queue: self.state.names.text(item.queue),
+            priority: item.priority,
+            attempt: item.attempts,
+            retried: item.retried,
+            crashes: item.crashes,
+            rescued: before.flags.rescued(),
+            refunds: item.refunds,
+            durability: if item.flags.synced() { Durability::Synced } else { Durability::Relaxed },
+            at_most_once: item.flags.at_most_once(),
+            started: self.now,
+            body: body(self.fetch, work.body)?,
+        })
+    }
+
+    fn expire(&self, work: &Work, decided: &mut Decided) -> Result<EndedAtPickUp, Refusal> {
+        let late = self.now.since(work.item.expires);
+        let ended = Ended { cause: Some(format!("picked up {late:?} after it expired")), ..Ended::default() };
+        let head = body(self.fetch, work.body)?.head;
+        let item = WorkItem { phase: Phase::Expired, at: self.now, ..work.item };
+        decided.effects.push(end_of(item, ended.clone(), head.clone(), self.keep, self.now));
+        decided.touched.push(item.counter);
+        Ok(at_pick_up(self.state, work, JobState::Expired, ended, head))
+    }
+
+    fn condemn(&self, work: &Work, decided: &mut Decided) -> Result<EndedAtPickUp, Refusal> {
+        let crashes = work.item.crashes;
+        let mut error = TaskError::new(format!(
+            "was running in {crashes} lives of a consumer that ended without stopping, which is its crash limit"
+        ));
+        error.attempt = work.item.attempts;
+        error.ended = self.now;
+        self.give_up(work, JobState::Dead, Some(error), "crash limit", decided)
+    }
+
+    fn lose(&self, work: &Work, decided: &mut Decided) -> Result<EndedAtPickUp, Refusal> {
+        self.give_up(work, JobState::Lost, None, "its consumer died while it ran, and it may start only once", decided)
+    }
+
+    /// Ends a job that is kept with its arguments.
+    fn give_up(
+        &self,
+        work: &Work,
+        state: JobState,
+        error: Option<TaskError>,
+        cause: &str,
+        decided: &mut Decided,
+    ) -> Result<EndedAtPickUp, Refusal> {
+        let phase = if state == JobState::Lost { Phase::Lost } else { Phase::Dead };
+        let item = WorkItem { phase, at: self.now, ..work.item };
+        let note = Note { error: error.clone(), cause: Some(cause.to_owned()) };
+        decided.effects.push(Effect::Put(Item::Note(item.counter, note)));
+        decided.effects.push(Effect::Put(Item::Work(item)));
+        decided.touched.push(item.counter);
+        let ended = Ended { error, cause: Some(cause.to_owned()), ..Ended::default() };
+        let head = body(self.fetch, work.body)?.head;
+        Ok(at_pick_up(self.state, work, state, ended, head))
+    }
+}
+
+/// Whether suspects change what may be claimed.
+enum Suspicion<'a> {
+    None,
+    /// Nothing may start before something ends.
+    Wait,
+    /// One of these may start, and nothing else.
+    Alone(Vec<&'a Work>),
+}
+
+/// What is left of a job that ended: its result, or nothing if none is kept.
+pub(super) fn end_of(work: WorkItem, ended: Ended, head: Bytes, keep: Duration, now: Timestamp) -> Effect {
+    if keep.is_zero() {
+        return Effect::Drop(Key::Job(work.counter));
+    }
+    Effect::Put(Item::Result(ResultItem { work, keep_until: seconds(now + keep), ended, head }))
+}
+
+fn at_pick_up(state: &State, work: &Work, ending: JobState, ended: Ended, head: Bytes) -> EndedAtPickUp {
+    EndedAtPickUp {
+        id: work.item.id(state.salt),
+        task: state.names.text(work.item.task),
+        queue: state.names.text(work.item.queue),
+        state: ending,
+        rescued: work.item.flags.rescued(),
+        ended,
+        head,
+    }
+}
+
+pub(super) fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.as_micros().div_euclid(1_000_000)).unwrap_or(0)
+}
+
+/// The jobs of a queue that may be claimed, in their order, over the lanes of the tasks asked for.
+struct Turns<'a> {
+    state: &'a State,
+    lanes: Vec<Peekable<Box<dyn Iterator<Item = Turn> + 'a>>>,
+}
+
+/// The tasks of a claim, by number.
+struct Wanted {
+    numbers: Vec<u32>,
+    only: bool,
+}
+
+impl Wanted {
+    fn new(state: &State, tasks: &Tasks) -> Self {
+        let (named, only) = match tasks {
+            Tasks::Only(names) => (names, true),
+            Tasks::Except(names) => (names, false),
+        };
+        Self { numbers: named.iter().filter_map(|task| state.names.number(task)).collect(), only }
+    }
+
+    fn takes(&self, task: u32) -> bool {
+        self.numbers.contains(&task) == self.only
+    }
+}
+
+impl<'a> Turns<'a> {
+    fn new(state: &'a State, queue: u32, tasks: &Tasks) -> Self {
+        let wanted = Wanted::new(state, tasks);
+        let lanes = state
+            .ready
+            .lanes(queue)
+            .filter(|(task, _)| wanted.takes(*task))
+            .map(|(_, turns)| (Box::new(turns.iter().copied()) as Box<dyn Iterator<Item = Turn> + 'a>).peekable())
+            .collect();
+        Self { state, lanes }
+    }
+}
+
+impl<'a> Iterator for Turns<'a> {
+    type Item = &'a Work;
+
+    fn next(&mut self) -> Option<&'a Work> {
+        let best = self.lanes.iter_mut().filter_map(|lane| lane.peek().copied()).min()?;
+        self.lanes.iter_mut().find_map(|lane| lane.next_if_eq(&best))?;
+        self.state.work(best.counter())
+    }
+}

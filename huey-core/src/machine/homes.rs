@@ -1,0 +1,119 @@
+//! How much of the journal lives: for each entry, how many items have their home there.
+
+use std::collections::VecDeque;
+
+use super::place::Place;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct EntryLife {
+    live: u32,
+    bytes: u32,
+}
+
+/// The life of the entries from the oldest to the newest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Homes {
+    first: u64,
+    entries: VecDeque<EntryLife>,
+    /// Bytes of all entries.
+    total: u64,
+    /// About how many of them belong to an item.
+    live: u64,
+}
+
+impl Homes {
+    /// An entry begins, whose size is told later.
+    pub(crate) fn open(&mut self, sequence: u64) {
+        if self.entries.is_empty() {
+            self.first = sequence;
+        }
+        self.entries.push_back(EntryLife::default());
+    }
+
+    /// The entry `sequence` has come to so many bytes.
+    pub(crate) fn fill(&mut self, sequence: u64, bytes: usize) {
+        if let Some(entry) = self.entry(Place::new(sequence, 0, 0)) {
+            entry.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.total += bytes as u64;
+        }
+    }
+
+    fn entry(&mut self, place: Place) -> Option<&mut EntryLife> {
+        let at = place.sequence().checked_sub(self.first)?;
+        self.entries.get_mut(usize::try_from(at).ok()?)
+    }
+
+    pub(crate) fn gain(&mut self, place: Place) {
+        if let Some(entry) = self.entry(place) {
+            entry.live += 1;
+            self.live += place.weight();
+        }
+    }
+
+    pub(crate) fn lose(&mut self, place: Place) {
+        if place.is_none() {
+            return;
+        }
+        if let Some(entry) = self.entry(place) {
+            entry.live = entry.live.saturating_sub(1);
+            self.live = self.live.saturating_sub(place.weight());
+        }
+    }
+
+    /// The number of the oldest entry.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The oldest entry, if nothing lives in it and another follows: the newest is never removed.
+    pub(crate) fn removable(&self) -> Option<u64> {
+        (self.entries.len() > 1 && self.entries.front()?.live == 0).then_some(self.first)
+    }
+
+    /// The size of the entry `sequence` and whether nothing lives in it.
+    pub(crate) fn life(&self, sequence: u64) -> Option<(usize, bool)> {
+        let at = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
+        self.entries.get(at).map(|entry| (entry.bytes as usize, entry.live == 0))
+    }
+
+    /// The oldest entry was removed.
+    pub(crate) fn close_oldest(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.first += 1;
+            self.total = self.total.saturating_sub(u64::from(entry.bytes));
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(crate) fn live(&self) -> u64 {
+        self.live
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_dies_with_its_last_item_and_the_newest_never_goes() {
+        let mut homes = Homes::default();
+        homes.open(5);
+        homes.fill(5, 100);
+        assert_eq!(homes.removable(), None);
+        homes.open(6);
+        homes.fill(6, 50);
+        let (first, second) = (Place::new(5, 0, 40), Place::new(5, 41, 30));
+        homes.gain(first);
+        homes.gain(second);
+        assert_eq!((homes.removable(), homes.life(5)), (None, Some((100, false))));
+        homes.lose(first);
+        homes.lose(second);
+        homes.lose(Place::NONE);
+        assert_eq!((homes.removable(), homes.live(), homes.total()), (Some(5), 0, 150));
+        homes.close_oldest();
+        assert_eq!((homes.removable(), homes.total()), (None, 50));
+    }
+}

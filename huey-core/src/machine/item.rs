@@ -1,0 +1,62 @@
+//! Effects, and the items that they put and drop: the vocabulary of the journal.
+
+use serde::{Deserialize, Serialize};
+
+use super::work::WorkItem;
+use crate::codec::Bytes;
+use crate::error::TaskError;
+use crate::store::{Body, Ended};
+
+/// One change of the state, complete in itself. A copy made by compaction is the same `Put`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Effect {
+    Put(Item),
+    Drop(Key),
+}
+
+/// An item of state. The order of the variants is the stored format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Item {
+    /// The store's salt, and the counter below which all may have been given out.
+    Meta { salt: u32, reserved: u64 },
+    /// A name of a task or a queue, which items mention by number.
+    Name { number: u32, text: String },
+    /// Where a job is in its life.
+    Work(WorkItem),
+    /// What runs: the envelope and the arguments.
+    Body(u64, Body),
+    /// Why the job's last attempt failed, or why it stands still.
+    Note(u64, Note),
+    /// How a job ended. Putting it drops the job's work, body and note.
+    Result(ResultItem),
+    /// A value of the user's.
+    Value { key: String, bytes: Bytes },
+}
+
+/// The name of an item that can be dropped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Key {
+    /// A job's work, body and note.
+    Job(u64),
+    Result(u64),
+    Value(String),
+}
+
+/// A job that ended, kept for its retention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ResultItem {
+    /// The work as it stood at the end.
+    pub(crate) work: WorkItem,
+    /// Until when it is kept, in seconds since the epoch.
+    pub(crate) keep_until: u64,
+    pub(crate) ended: Ended,
+    /// The envelope.
+    pub(crate) head: Bytes,
+}
+
+/// Why a job is where it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) error: Option<TaskError>,
+    pub(crate) cause: Option<String>,
+}

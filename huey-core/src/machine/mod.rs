@@ -1,0 +1,42 @@
+//! The state machine: pure and deterministic.
+//!
+//! `decide` looks at the state and a transition and says what shall be true, as effects; `apply` makes it true. The
+//! journal holds the effects. Neither reads a clock, draws a random number, or knows what a task is.
+
+mod claim;
+mod decide;
+mod homes;
+mod index;
+mod item;
+mod names;
+mod place;
+mod query;
+mod ready;
+mod results;
+mod settle;
+mod state;
+mod work;
+
+pub(crate) use decide::{Decided, Refusal, decide};
+pub(crate) use homes::Homes;
+pub(crate) use item::{Effect, Item, Key};
+pub(crate) use place::Place;
+pub(crate) use query::answer;
+pub(crate) use state::State;
+pub(crate) use work::Phase;
+
+use crate::store::{Body, StorageError};
+
+/// Reads what the machine keeps only the place of.
+pub(crate) trait Fetch {
+    /// The effect that was put at `place`.
+    fn fetch(&self, place: Place) -> Result<Effect, StorageError>;
+}
+
+/// The body at `place`.
+pub(crate) fn body(fetch: &dyn Fetch, place: Place) -> Result<Body, StorageError> {
+    match fetch.fetch(place)? {
+        Effect::Put(Item::Body(_, body)) => Ok(body),
+        other => Err(StorageError::misplaced("body", place, &other)),
+    }
+}

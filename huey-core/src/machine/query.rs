@@ -1,0 +1,146 @@
+//! Questions about the state. None decodes arguments.
+
+use std::ops::Bound;
+
+use super::item::{Effect, Item, Note, ResultItem};
+use super::state::State;
+use super::work::{Listed, Phase, Work, WorkItem};
+use super::{Fetch, body};
+use crate::codec::Bytes;
+use crate::id::JobId;
+use crate::state::JobState;
+use crate::store::{Answer, Counts, Ended, Missing, Query, Row, StorageError};
+use crate::time::Timestamp;
+
+pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
+    Ok(match query {
+        Query::Job(id) => Answer::Job(match job(state, fetch, id)? {
+            // A result past its retention is gone, whether or not it was dropped yet.
+            Ok(_) if is_late(state, fetch, id, now)? => Err(Missing::Gone),
+            other => other,
+        }),
+        Query::Counts(queues) => Answer::Counts(counts(state, &queues)),
+        Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
+        Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
+    })
+}
+
+fn is_late(state: &State, fetch: &dyn Fetch, id: JobId, now: Timestamp) -> Result<bool, StorageError> {
+    let Some(place) = state.result_of(id) else { return Ok(false) };
+    match fetch.fetch(place)? {
+        Effect::Put(Item::Result(result)) => Ok(result.keep_until < super::claim::seconds(now)),
+        other => Err(StorageError::misplaced("result", place, &other)),
+    }
+}
+
+/// What is known of a job.
+pub(super) fn job(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<Result<Box<Row>, Missing>, StorageError> {
+    if let Some(work) = state.work_of(id) {
+        return Ok(Ok(Box::new(live(state, fetch, work)?)));
+    }
+    if let Some(place) = state.result_of(id) {
+        let result = match fetch.fetch(place)? {
+            Effect::Put(Item::Result(result)) => result,
+            other => return Err(StorageError::misplaced("result", place, &other)),
+        };
+        if result.work.id(state.salt) == id {
+            return Ok(Ok(Box::new(past(state, result))));
+        }
+        return Ok(Err(Missing::NeverExisted));
+    }
+    let existed = id.salt() == state.salt && id.counter() < state.reserved;
+    Ok(Err(if existed { Missing::Gone } else { Missing::NeverExisted }))
+}
+
+fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageError> {
+    let head = body(fetch, work.body)?.head;
+    let note = if work.note.is_none() {
+        Note::default()
+    } else {
+        match fetch.fetch(work.note)? {
+            Effect::Put(Item::Note(_, note)) => note,
+            other => return Err(StorageError::misplaced("note", work.note, &other)),
+        }
+    };
+    let ended = Ended { error: note.error, cause: note.cause, ..Ended::default() };
+    let held = state.is_held(work.item.counter);
+    let shown = match work.item.phase {
+        Phase::Waiting if work.listed == Listed::Due => JobState::Scheduled,
+        Phase::Waiting => JobState::Queued,
+        // An end that is not durable and announced yet is not shown.
+        Phase::Dead | Phase::Lost | Phase::Parked if held => JobState::Running,
+        Phase::Dead => JobState::Dead,
+        Phase::Lost => JobState::Lost,
+        Phase::Parked => JobState::Parked,
+        _ => JobState::Running,
+    };
+    Ok(row(state, &work.item, shown, ended, head))
+}
+
+fn past(state: &State, result: ResultItem) -> Row {
+    let held = state.is_held(result.work.counter);
+    if held {
+        return row(state, &result.work, JobState::Running, Ended::default(), result.head);
+    }
+    let shown = match result.work.phase {
+        Phase::Canceled => JobState::Canceled,
+        Phase::Expired => JobState::Expired,
+        Phase::Revoked => JobState::Revoked,
+        _ => JobState::Complete,
+    };
+    row(state, &result.work, shown, result.ended, result.head)
+}
+
+fn row(state: &State, item: &WorkItem, shown: JobState, ended: Ended, head: Bytes) -> Row {
+    Row {
+        id: item.id(state.salt),
+        task: state.names.text(item.task),
+        queue: state.names.text(item.queue),
+        priority: item.priority,
+        state: shown,
+        at: item.at,
+        expires: (item.expires != Timestamp::MAX).then_some(item.expires),
+        attempts: item.attempts,
+        crashes: item.crashes,
+        head,
+        ended,
+    }
+}
+
+fn counts(state: &State, queues: &[String]) -> Counts {
+    let mut counts = Counts { results: state.results.count(), ..Counts::default() };
+    let numbers: Vec<u32> = queues.iter().filter_map(|queue| state.names.number(queue)).collect();
+    for (queue, tally) in &state.tallies {
+        if queues.is_empty() || numbers.contains(queue) {
+            counts.queued += tally.waiting.saturating_sub(tally.scheduled);
+            counts.scheduled += tally.scheduled;
+            counts.running += tally.running;
+            counts.parked += tally.parked;
+            counts.given_up += tally.given_up;
+        }
+    }
+    counts
+}
+
+fn value(state: &State, fetch: &dyn Fetch, key: &str) -> Result<Option<Bytes>, StorageError> {
+    let Some(place) = state.values.get(key) else { return Ok(None) };
+    match fetch.fetch(*place)? {
+        Effect::Put(Item::Value { bytes, .. }) => Ok(Some(bytes)),
+        other => Err(StorageError::misplaced("value", *place, &other)),
+    }
+}
+
+fn keys(state: &State, prefix: &str, after: Option<&str>, most: u32) -> Vec<String> {
+    let from = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    state
+        .values
+        .range::<str, _>((from, Bound::Unbounded))
+        .map(|(key, _)| key)
+        .take_while(|key| key.starts_with(prefix))
+        .take(most as usize)
+        .cloned()
+        .collect()
+}

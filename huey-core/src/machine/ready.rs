@@ -1,0 +1,72 @@
+//! The jobs that wait: by the instant at which they are due, and those that may be claimed, by queue and task.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::work::WorkItem;
+use crate::time::Timestamp;
+
+/// A place in a lane: higher priority first, then the order of enqueueing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn(u64);
+
+impl Turn {
+    pub(crate) fn of(item: &WorkItem) -> Self {
+        let urgency = (i32::from(i16::MAX) - i32::from(item.priority)).unsigned_abs();
+        Self(u64::from(urgency) << 48 | item.counter & ((1 << 48) - 1))
+    }
+
+    pub(crate) fn counter(self) -> u64 {
+        self.0 & ((1 << 48) - 1)
+    }
+}
+
+/// Waiting jobs. A lane holds the jobs of one task in one queue, so that a task whose jobs may not run now costs
+/// nothing to pass over.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ready {
+    lanes: BTreeMap<(u32, u32), BTreeSet<Turn>>,
+    due: BTreeSet<(Timestamp, u64)>,
+}
+
+impl Ready {
+    pub(crate) fn add_ready(&mut self, item: &WorkItem) {
+        self.lanes.entry((item.queue, item.task)).or_default().insert(Turn::of(item));
+    }
+
+    pub(crate) fn remove_ready(&mut self, item: &WorkItem) {
+        let lane = (item.queue, item.task);
+        if let Some(turns) = self.lanes.get_mut(&lane) {
+            turns.remove(&Turn::of(item));
+            if turns.is_empty() {
+                self.lanes.remove(&lane);
+            }
+        }
+    }
+
+    pub(crate) fn add_due(&mut self, item: &WorkItem) {
+        self.due.insert((item.at, item.counter));
+    }
+
+    pub(crate) fn remove_due(&mut self, item: &WorkItem) {
+        self.due.remove(&(item.at, item.counter));
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The first job that is due at `now`.
+    pub(crate) fn first_due(&self, now: Timestamp) -> Option<u64> {
+        self.due.first().filter(|(at, _)| *at <= now).map(|(_, counter)| *counter)
+    }
+
+    /// The lanes of a queue that hold a job.
+    pub(crate) fn lanes(&self, queue: u32) -> impl Iterator<Item = (u32, &BTreeSet<Turn>)> {
+        self.lanes.range((queue, 0)..=(queue, u32::MAX)).map(|((_, task), turns)| (*task, turns))
+    }
+
+    /// How many jobs of a queue may be claimed now.
+    pub(crate) fn ready(&self, queue: u32) -> usize {
+        self.lanes(queue).map(|(_, turns)| turns.len()).sum()
+    }
+}

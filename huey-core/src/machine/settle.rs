@@ -1,0 +1,125 @@
+//! Settling: the end of an attempt, whatever the end.
+
+use std::time::Duration;
+
+use super::claim::end_of;
+use super::decide::{Decided, Refusal};
+use super::item::{Effect, Item, Note};
+use super::state::State;
+use super::work::{Phase, Work, WorkItem};
+use super::{Fetch, body};
+use crate::codec::Bytes;
+use crate::error::TaskError;
+use crate::state::JobState;
+use crate::store::{Ended, Lease, Outcome, Settled, Settlement, Verdict};
+use crate::time::Timestamp;
+
+/// After so many refunds an interrupted attempt counts, so that a job that never gets to its end does not run for ever.
+const MAX_REFUNDS: u8 = 10;
+
+/// The work that `lease` entitles to settle.
+pub(super) fn running(state: &State, lease: Lease) -> Option<&Work> {
+    state.work_of(lease.id).filter(|work| work.item.phase == Phase::Running && work.item.claim == lease.claim)
+}
+
+pub(super) fn settle(
+    state: &State,
+    fetch: &dyn Fetch,
+    settlements: Vec<Settlement>,
+    now: Timestamp,
+) -> Result<Decided, Refusal> {
+    let mut decided = Decided::default();
+    let mut all = Vec::with_capacity(settlements.len());
+    for Settlement { lease, verdict } in settlements {
+        // Two settlements of one lease in one transition: the first counts.
+        let work = running(state, lease).filter(|work| !decided.touched.contains(&work.item.counter));
+        let Some(work) = work else {
+            all.push(None);
+            continue;
+        };
+        decided.touched.push(work.item.counter);
+        all.push(Some(settle_one(fetch, work, verdict, now, &mut decided)?));
+    }
+    decided.outcome = Some(Outcome::Settled(all));
+    Ok(decided)
+}
+
+fn settle_one(
+    fetch: &dyn Fetch,
+    work: &Work,
+    verdict: Verdict,
+    now: Timestamp,
+    decided: &mut Decided,
+) -> Result<Settled, Refusal> {
+    let before = work.item;
+    let started = Some(before.at);
+    let put = &mut decided.effects;
+    let waits = |item: WorkItem| Settled {
+        state: if item.at > now { JobState::Scheduled } else { JobState::Queued },
+        due: Some(item.at),
+    };
+    let ended = |state| Settled { state, due: None };
+    Ok(match verdict {
+        Verdict::Complete { output, signature, keep } => {
+            let end = Ended { output: Some(output), signature, started, ..Ended::default() };
+            put.push(result(fetch, work, Phase::Complete, end, keep, now)?);
+            ended(JobState::Complete)
+        }
+        Verdict::Canceled { cause, keep } => {
+            let end = Ended { cause: Some(cause), started, ..Ended::default() };
+            put.push(result(fetch, work, Phase::Canceled, end, keep, now)?);
+            ended(JobState::Canceled)
+        }
+        Verdict::Retry { delay, error, spend } => {
+            let retried = before.retried + u32::from(spend);
+            let item = WorkItem { phase: Phase::Waiting, at: now + delay, retried, ..before };
+            keep_note(put, item, error, None);
+            waits(item)
+        }
+        Verdict::Returned { started } => {
+            let refund = before.refunds < MAX_REFUNDS;
+            let item = WorkItem {
+                phase: Phase::Waiting,
+                at: now,
+                attempts: before.attempts - u32::from(refund || !started),
+                refunds: before.refunds + u8::from(refund && started),
+                ..before
+            };
+            put.push(Effect::Put(Item::Work(item)));
+            waits(item)
+        }
+        Verdict::Dead { error } => {
+            keep_note(put, WorkItem { phase: Phase::Dead, at: now, ..before }, Some(error), None);
+            ended(JobState::Dead)
+        }
+        Verdict::Lost { cause } => {
+            keep_note(put, WorkItem { phase: Phase::Lost, at: now, ..before }, None, Some(cause));
+            ended(JobState::Lost)
+        }
+        Verdict::Parked { cause } => {
+            // No attempt was made, so none is counted.
+            let attempts = before.attempts.saturating_sub(1);
+            keep_note(put, WorkItem { phase: Phase::Parked, at: now, attempts, ..before }, None, Some(cause));
+            ended(JobState::Parked)
+        }
+    })
+}
+
+fn keep_note(put: &mut Vec<Effect>, item: WorkItem, error: Option<TaskError>, cause: Option<String>) {
+    if error.is_some() || cause.is_some() {
+        put.push(Effect::Put(Item::Note(item.counter, Note { error, cause })));
+    }
+    put.push(Effect::Put(Item::Work(item)));
+}
+
+fn result(
+    fetch: &dyn Fetch,
+    work: &Work,
+    phase: Phase,
+    ended: Ended,
+    keep: Duration,
+    now: Timestamp,
+) -> Result<Effect, Refusal> {
+    let head = if keep.is_zero() { Bytes::default() } else { body(fetch, work.body)?.head };
+    Ok(end_of(WorkItem { phase, at: now, ..work.item }, ended, head, keep, now))
+}

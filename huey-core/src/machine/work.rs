@@ -1,0 +1,119 @@
+//! A job's work: the small, often rewritten part of its state.
+
+use serde::{Deserialize, Serialize};
+
+use super::place::Place;
+use crate::id::JobId;
+use crate::time::Timestamp;
+
+/// What a job is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    /// Waits for its time, and then for a worker.
+    Waiting,
+    Running,
+    /// Given up; kept with its arguments.
+    Dead,
+    /// At-most-once, and its consumer died; kept with its arguments.
+    Lost,
+    /// Fits no task of the consumer that picked it up.
+    Parked,
+    /// Ended; only in a result.
+    Complete,
+    Canceled,
+    Expired,
+    Revoked,
+}
+
+/// The work as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WorkItem {
+    pub(crate) counter: u64,
+    /// When the job was made, as its id says, in milliseconds.
+    pub(crate) made: u64,
+    pub(crate) task: u32,
+    pub(crate) queue: u32,
+    pub(crate) priority: i16,
+    pub(crate) phase: Phase,
+    /// Due while waiting, claimed while running, ended otherwise.
+    pub(crate) at: Timestamp,
+    /// `Timestamp::MAX` for never.
+    pub(crate) expires: Timestamp,
+    /// How often it was claimed: the number that a lease carries.
+    pub(crate) claim: u32,
+    /// How many attempts began, less those refunded.
+    pub(crate) attempts: u32,
+    /// How many retries were spent.
+    pub(crate) retried: u32,
+    pub(crate) crashes: u8,
+    pub(crate) crash_limit: u8,
+    pub(crate) refunds: u8,
+    pub(crate) flags: Flags,
+}
+
+/// What holds for a job for life, but for `rescued`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Flags(u8);
+
+impl Flags {
+    const AT_MOST_ONCE: u8 = 1;
+    const SYNCED: u8 = 2;
+    const RESCUED: u8 = 4;
+
+    pub(crate) fn new(at_most_once: bool, synced: bool) -> Self {
+        Self(u8::from(at_most_once) * Self::AT_MOST_ONCE | u8::from(synced) * Self::SYNCED)
+    }
+
+    pub(crate) fn at_most_once(self) -> bool {
+        self.0 & Self::AT_MOST_ONCE != 0
+    }
+
+    pub(crate) fn synced(self) -> bool {
+        self.0 & Self::SYNCED != 0
+    }
+
+    /// Whether the last claim was taken back because its consumer died.
+    pub(crate) fn rescued(self) -> bool {
+        self.0 & Self::RESCUED != 0
+    }
+
+    pub(crate) fn with_rescued(self, rescued: bool) -> Self {
+        Self(self.0 & !Self::RESCUED | u8::from(rescued) * Self::RESCUED)
+    }
+}
+
+impl WorkItem {
+    pub(crate) fn id(&self, salt: u32) -> JobId {
+        let made = i64::try_from(self.made.saturating_mul(1000)).unwrap_or(i64::MAX);
+        JobId::new(Timestamp::from_micros(made), self.counter, salt)
+    }
+
+    /// Whether a crash limit is set and reached.
+    pub(crate) fn is_condemned(&self) -> bool {
+        self.crash_limit > 0 && self.crashes >= self.crash_limit
+    }
+
+    /// Whether one more crash would reach the limit.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.crashes > 0 && self.crashes.saturating_add(1) == self.crash_limit
+    }
+}
+
+/// The work as memory holds it: the item, and where its parts stand in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Work {
+    pub(crate) item: WorkItem,
+    pub(crate) home: Place,
+    pub(crate) body: Place,
+    pub(crate) note: Place,
+    pub(crate) listed: Listed,
+}
+
+/// In which index a waiting job stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Listed {
+    #[default]
+    Nowhere,
+    Due,
+    Ready,
+}

@@ -1,0 +1,215 @@
+//! Effects in entries: how a batch is laid out, and how it is read back.
+//!
+//! An entry is a header of three bytes and a payload. The header holds the version and the batch's first and last
+//! marks, and how many bytes of the payload continue an effect of the entry before. An effect is its length (as a
+//! LEB128 number) and its bytes. It is split over entries only if it fits into none.
+
+use super::log::{ENTRY_LIMIT, LogError};
+use super::storage::StorageError;
+use crate::codec;
+use crate::machine::{Effect, Place};
+
+const VERSION: u8 = 1;
+const FIRST: u8 = 1;
+const LAST: u8 = 2;
+pub(crate) const HEADER: usize = 3;
+const PAYLOAD: usize = ENTRY_LIMIT - HEADER;
+
+/// The entries of one batch under construction.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    first: u64,
+    entries: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    /// A batch whose first entry will be `first`.
+    pub(crate) fn new(first: u64) -> Self {
+        Self { first, entries: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(Vec::len).sum()
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number of the entry that the next effect cannot stand before.
+    pub(crate) fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    fn open(&mut self, continued: usize) {
+        let mut entry = Vec::with_capacity(256);
+        let continued = u16::try_from(continued.min(PAYLOAD)).unwrap_or(u16::MAX).to_le_bytes();
+        entry.push(VERSION << 4);
+        entry.extend_from_slice(&continued);
+        self.entries.push(entry);
+    }
+
+    /// Adds a framed effect, and says where it will stand.
+    pub(crate) fn push(&mut self, frame: &[u8]) -> Place {
+        let room = self.entries.last().map_or(0, |entry| ENTRY_LIMIT - entry.len());
+        if frame.len() > room {
+            self.open(0);
+        }
+        let sequence = self.next() - 1;
+        let offset = self.entries.last().map_or(0, |entry| entry.len() - HEADER);
+        let mut rest = frame;
+        loop {
+            let Some(entry) = self.entries.last_mut() else { break };
+            let (part, left) = rest.split_at(rest.len().min(ENTRY_LIMIT - entry.len()));
+            entry.extend_from_slice(part);
+            rest = left;
+            if rest.is_empty() {
+                break;
+            }
+            self.open(rest.len());
+        }
+        Place::new(sequence, offset, frame.len())
+    }
+
+    /// The finished entries, in order.
+    pub(crate) fn finish(mut self) -> Vec<Vec<u8>> {
+        let mark = |entry: Option<&mut Vec<u8>>, mark: u8| {
+            if let Some(flags) = entry.and_then(|entry| entry.first_mut()) {
+                *flags |= mark;
+            }
+        };
+        mark(self.entries.first_mut(), FIRST);
+        mark(self.entries.last_mut(), LAST);
+        self.entries
+    }
+}
+
+/// An effect, framed.
+pub(crate) fn encode_frame(effect: &Effect) -> Result<Vec<u8>, StorageError> {
+    let bytes = codec::encode(effect).map_err(|error| StorageError::Refused(error.to_string()))?;
+    let mut frame = Vec::with_capacity(bytes.len() + 4);
+    put_length(&mut frame, bytes.len());
+    frame.extend_from_slice(&bytes);
+    Ok(frame)
+}
+
+fn put_length(frame: &mut Vec<u8>, mut length: usize) {
+    while length > 0x7f {
+        frame.push(u8::try_from(length & 0x7f).unwrap_or(0) | 0x80);
+        length >>= 7;
+    }
+    frame.push(u8::try_from(length).unwrap_or(0));
+}
+
+/// Takes a length off the front: the length, and how many bytes it took.
+fn take_length(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut length = 0_usize;
+    for (at, byte) in bytes.iter().take(5).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((length, at + 1));
+        }
+    }
+    None
+}
+
+/// An entry, read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) first: bool,
+    pub(crate) last: bool,
+    /// How much of the payload continues an effect of the entry before.
+    pub(crate) continued: usize,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn of(sequence: u64, entry: &'a [u8]) -> Result<Self, LogError> {
+        let (&[flags, low, high], payload) = entry
+            .split_first_chunk::<HEADER>()
+            .ok_or_else(|| LogError::damaged(format!("entry {sequence} of the journal is cut off")))?;
+        if flags >> 4 != VERSION {
+            return Err(LogError::damaged(format!(
+                "entry {sequence} of the journal has format {}, this build reads {VERSION}",
+                flags >> 4
+            )));
+        }
+        let continued = usize::from(u16::from_le_bytes([low, high]));
+        if continued > payload.len() {
+            return Err(LogError::damaged(format!("entry {sequence} of the journal is cut off")));
+        }
+        Ok(Self { first: flags & FIRST != 0, last: flags & LAST != 0, continued, payload })
+    }
+}
+
+/// An effect's frame at the front of `bytes`: the effect's bytes so far, and how many are missing.
+pub(crate) fn frame(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let (length, used) = take_length(bytes)?;
+    let rest = bytes.get(used..)?;
+    let here = rest.len().min(length);
+    Some((rest.get(..here)?, length - here))
+}
+
+/// How many bytes the frame around `length` bytes of effect takes.
+pub(crate) fn framed(length: usize) -> usize {
+    let digits = (usize::BITS - length.leading_zeros()).max(1).div_ceil(7);
+    length + digits as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Item, Key};
+    use crate::store::Body;
+
+    fn body(counter: u64, bytes: usize) -> Effect {
+        Effect::Put(Item::Body(counter, Body { head: vec![].into(), args: vec![9; bytes].into() }))
+    }
+
+    #[test]
+    fn small_effects_are_never_split_and_large_ones_span_entries() {
+        let mut batch = Batch::new(7);
+        let effects = [body(1, 3_000), body(2, 4_900), body(3, 200), body(4, 30_000), Effect::Drop(Key::Job(1))];
+        let places: Vec<Place> = effects.iter().map(|effect| batch.push(&encode_frame(effect).unwrap())).collect();
+        let entries = batch.finish();
+        assert!(entries.iter().all(|entry| entry.len() <= ENTRY_LIMIT));
+        for (effect, place) in effects.iter().zip(&places) {
+            let mut at = usize::try_from(place.sequence() - 7).unwrap();
+            let view = View::of(place.sequence(), &entries[at]).unwrap();
+            let (here, missing) = frame(&view.payload[place.offset()..]).unwrap();
+            let (mut bytes, mut missing) = (here.to_vec(), missing);
+            while missing > 0 {
+                at += 1;
+                let view = View::of(0, &entries[at]).unwrap();
+                assert_eq!(view.continued, missing.min(PAYLOAD));
+                bytes.extend_from_slice(&view.payload[..view.continued]);
+                missing -= view.continued;
+            }
+            assert_eq!(&codec::decode::<Effect>(&bytes).unwrap(), effect);
+        }
+        let views: Vec<_> = entries.iter().map(|entry| View::of(0, entry).unwrap()).collect();
+        assert!(views[0].first && views.last().unwrap().last);
+        assert_eq!(views.iter().filter(|view| view.first).count(), 1);
+    }
+
+    #[test]
+    fn the_size_of_a_frame_is_known_from_its_length() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 70_000] {
+            let mut bytes = Vec::new();
+            put_length(&mut bytes, length);
+            assert_eq!(framed(length), length + bytes.len());
+            assert_eq!(take_length(&bytes), Some((length, bytes.len())));
+        }
+    }
+
+    #[test]
+    fn a_foreign_entry_is_named_and_not_read() {
+        assert!(View::of(4, &[1]).unwrap_err().message.contains("entry 4"));
+        assert!(View::of(4, &[0x23, 0, 0, 1]).unwrap_err().message.contains("format 2"));
+        assert!(View::of(4, &[0x13, 9, 0, 1]).unwrap_err().damaged);
+    }
+}

@@ -1,0 +1,254 @@
+//! The trait of storages.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::transition::{Lease, Outcome, Row, Transition};
+use crate::codec::Bytes;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::JobId;
+use crate::task::Durability;
+use crate::time::{Clock, Timestamp};
+
+/// Why a storage did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The transition does not fit the state; nothing happened.
+    Refused(String),
+    /// Too little space for new jobs; nothing happened.
+    Full(String),
+    /// The storage cannot be reached; nothing happened.
+    Unavailable(String),
+    /// It may or may not have happened. Repeating the transition is safe.
+    Unknown(String),
+    /// What is stored is not what was written.
+    Damaged(String),
+    /// The storage was closed.
+    Closed,
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(text) | Self::Full(text) | Self::Unavailable(text) | Self::Damaged(text) => f.write_str(text),
+            Self::Unknown(text) => {
+                write!(f, "not confirmed, it may or may not have happened, and repeating it is safe: {text}")
+            }
+            Self::Closed => f.write_str("the queue is closed"),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+impl StorageError {
+    pub(crate) fn misplaced(what: &str, at: impl fmt::Debug, found: &impl fmt::Debug) -> Self {
+        let mut found = format!("{found:?}");
+        found.truncate(80);
+        Self::Damaged(format!("no {what} at {at:?} of the journal, but {found}"))
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        let kind = match &error {
+            StorageError::Refused(_) => ErrorKind::BadInput,
+            StorageError::Full(_) => ErrorKind::Full,
+            StorageError::Unavailable(_) => ErrorKind::Unavailable,
+            StorageError::Unknown(_) => ErrorKind::Unknown,
+            StorageError::Damaged(_) => ErrorKind::Damaged,
+            StorageError::Closed => ErrorKind::Closed,
+        };
+        Error::new(kind, error.to_string())
+    }
+}
+
+/// What a caller may ask about a store. No answer decodes arguments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Query {
+    /// One job.
+    Job(JobId),
+    /// How many jobs of these queues do what; of all queues if none is named.
+    Counts(Vec<String>),
+    /// The value under a key.
+    Value(String),
+    /// The keys that begin so, in order, up to a number of them, after a given one.
+    Keys {
+        /// How they begin.
+        prefix: String,
+        /// The key to go on after.
+        after: Option<String>,
+        /// At most so many.
+        most: u32,
+    },
+}
+
+/// The answer to a [`Query`]: the variant of the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Answer {
+    /// The job, or why there is none: `state` of the error says gone or never existed.
+    Job(Result<Box<Row>, Missing>),
+    /// The numbers.
+    Counts(Counts),
+    /// The value's bytes.
+    Value(Option<Bytes>),
+    /// The keys.
+    Keys(Vec<String>),
+}
+
+/// Why there is no job of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Missing {
+    /// It ended, and is past its retention.
+    Gone,
+    /// No job ever had this id.
+    NeverExisted,
+}
+
+/// How many jobs do what.
+///
+/// ```
+/// # use huey_core::{Huey, Memory};
+/// let huey = Huey::builder().open(Memory::new())?;
+/// assert_eq!(huey.counts()?.queued, 0);
+/// # Ok::<(), huey_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// May be claimed now.
+    pub queued: u64,
+    /// Wait for their time.
+    pub scheduled: u64,
+    /// Claimed by an attempt.
+    pub running: u64,
+    /// Wait for a consumer that knows them.
+    pub parked: u64,
+    /// Dead or lost, kept until purged.
+    pub given_up: u64,
+    /// Ended, and within their retention. Counted over all queues.
+    pub results: u64,
+}
+
+/// Called once a submitted transition has an outcome at its level.
+pub type Done = Box<dyn FnOnce(Result<Outcome, StorageError>) + Send>;
+
+/// How a transition is to be committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// What must have happened before the outcome is told.
+    pub durability: Durability,
+    /// Whether the jobs that it touches stay untouchable until they are [released](Storage::release), so that what
+    /// it announces is heard before what follows from it happens.
+    pub hold: bool,
+}
+
+/// Where jobs live.
+///
+/// Every method may be called from any thread at any time. `commit` is atomic: all of a transition or nothing of it.
+/// A transition whose outcome was [`StorageError::Unknown`] may be repeated as it is.
+pub trait Storage: Send + Sync + 'static {
+    /// Does `transition`, and returns once it has happened at the level asked for.
+    ///
+    /// # Errors
+    ///
+    /// See [`StorageError`].
+    fn commit(&self, transition: Transition, how: Commit) -> Result<Outcome, StorageError>;
+
+    /// Does `transition` without waiting for it, and calls `done` on a thread of the storage's. It happens also if
+    /// nobody waits for it.
+    fn submit(&self, transition: Transition, how: Commit, done: Done);
+
+    /// Lets go of jobs that a commit held: it has been announced. A storage that others share may do nothing here.
+    fn release(&self, jobs: &[JobId]);
+
+    /// Answers a question about the store.
+    ///
+    /// # Errors
+    ///
+    /// See [`StorageError`].
+    fn read(&self, query: Query) -> Result<Answer, StorageError>;
+
+    /// Waits until something has happened after `since` that can matter to a consumer or a waiting caller, a
+    /// scheduled job is due, or `until` has come, and says up to what has happened now. May return early.
+    fn wait(&self, since: Version, until: Timestamp) -> Version;
+
+    /// Makes every [`wait`](Storage::wait) return.
+    fn wake(&self);
+
+    /// Notes, before a body runs, that it begins; see [`Running`](super::Running). The slot belongs to the caller's thread.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be noted, the body must not run.
+    fn begin(&self, slot: usize, lease: Lease) -> Result<(), StorageError>;
+
+    /// Notes that the body in `slot` has returned and was settled.
+    fn end(&self, slot: usize);
+
+    /// The clock that transitions are decided by.
+    fn clock(&self) -> Clock;
+
+    /// Which durabilities it can keep.
+    fn offers(&self) -> &[Durability];
+
+    /// Makes everything durable and lets go of the place. Later calls get [`StorageError::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// When it could not be made durable.
+    fn close(&self) -> Result<(), StorageError>;
+
+    /// The place, for messages.
+    fn name(&self) -> String;
+}
+
+/// How far a storage has come, for [`Storage::wait`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version(pub u64);
+
+/// What the builder of a queue tells its storage.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StorageOptions {
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// How long a relaxed write may stay off the disk.
+    pub flush_interval: Duration,
+    /// Refuse new jobs when less than so many bytes are free.
+    pub min_free: u64,
+    /// Keep at most so many results.
+    pub max_results: u64,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            flush_interval: Duration::from_millis(500),
+            min_free: 16 * 1024 * 1024,
+            max_results: 1_000_000,
+        }
+    }
+}
+
+/// A place where jobs can be kept: what [`HueyBuilder::open`](crate::HueyBuilder::open) takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a place to keep jobs",
+    label = "expected `Sled::at(..)` or `Memory::new()`",
+    note = "write `.open(Sled::at(\"folder\"))`"
+)]
+pub trait OpenStorage {
+    /// Opens it.
+    ///
+    /// # Errors
+    ///
+    /// The error for the user, naming the place and the cure.
+    fn open_storage(self, options: StorageOptions) -> Result<Arc<dyn Storage>>;
+}

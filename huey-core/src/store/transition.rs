@@ -1,0 +1,303 @@
+//! What a storage can be asked to do: transitions that mean something, each atomic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Bytes;
+use crate::error::TaskError;
+use crate::id::JobId;
+use crate::state::JobState;
+use crate::task::Durability;
+use crate::time::Timestamp;
+
+/// One change of a store. It carries all that it needs: a storage looks nothing up elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Transition {
+    /// Sets counters aside for ids; they are never given out again. Repeating it after an unknown outcome wastes some.
+    Reserve {
+        /// How many.
+        count: u32,
+    },
+    /// Stores jobs and values, all or none. A job whose id is there already is left as it is, so repeating is safe.
+    Enqueue {
+        /// The jobs, in order.
+        jobs: Vec<NewJob>,
+        /// Values to store in the same commit.
+        writes: Vec<(String, Bytes)>,
+    },
+    /// Gives out jobs to run, each under a lease; ends those whose time to run is over.
+    Claim {
+        /// The queues to take from; the first is looked at first.
+        queues: Vec<String>,
+        /// The tasks to take.
+        tasks: Tasks,
+        /// At most so many.
+        most: u32,
+        /// How long the record of a job is kept that ends here.
+        keep: Duration,
+    },
+    /// Ends attempts, each under its lease. Repeating it finds the leases gone.
+    Settle(Vec<Settlement>),
+    /// Tells that the attempts under these leases are alive. Leases that end with the process need none.
+    Heartbeat(Vec<Lease>),
+    /// Takes back the leases of consumers that are gone. Opening does it where leases end with the process.
+    Reclaim,
+    /// Makes parked jobs of these tasks wait again.
+    Unpark {
+        /// The tasks that the caller knows.
+        tasks: Vec<String>,
+    },
+    /// Drops the result of an ended job, and answers with it.
+    Take {
+        /// The job.
+        id: JobId,
+    },
+}
+
+/// What became of a transition: the variant of the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The first counter set aside, and the store's salt.
+    Reserved {
+        /// The first of the counters.
+        first: u64,
+        /// The salt for ids.
+        salt: u32,
+    },
+    /// The jobs are stored.
+    Enqueued,
+    /// What was claimed, and what ended instead.
+    Claimed {
+        /// Jobs to run.
+        claimed: Vec<Claimed>,
+        /// Jobs that ended at pick-up.
+        ended: Vec<EndedAtPickUp>,
+    },
+    /// For each settlement, in order, the job's state now, or `None` if its lease no longer holds.
+    Settled(Vec<Option<Settled>>),
+    /// For each lease, in order, whether it still holds.
+    Alive(Vec<bool>),
+    /// How many leases were taken back.
+    Reclaimed(u32),
+    /// How many jobs wait again.
+    Unparked(u32),
+    /// The row of the job whose result was dropped.
+    Taken(Option<Box<Row>>),
+}
+
+/// A job to be stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewJob {
+    /// Its id, made from a counter set aside.
+    pub id: JobId,
+    /// The name of its task.
+    pub task: String,
+    /// The name of its queue.
+    pub queue: String,
+    /// Higher runs first.
+    pub priority: i16,
+    /// When it may run.
+    pub run_at: Timestamp,
+    /// When it is too late to pick it up; it is late once now is past it.
+    pub expires: Option<Timestamp>,
+    /// The level of its settle.
+    pub durability: Durability,
+    /// Whether a second start is forbidden.
+    pub at_most_once: bool,
+    /// After how many crashes it is dead; 0 for never.
+    pub crash_limit: u8,
+    /// Its envelope and arguments.
+    pub body: Body,
+}
+
+/// The envelope and the arguments of a job: two byte strings that a storage never looks into.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// The envelope; it stays with the result.
+    pub head: Bytes,
+    /// The arguments.
+    pub args: Bytes,
+}
+
+/// Which tasks a claim takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tasks {
+    /// These alone.
+    Only(Vec<String>),
+    /// All but these, those that nobody knows among them.
+    Except(Vec<String>),
+}
+
+/// The token that entitles one attempt to settle a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The job.
+    pub id: JobId,
+    /// Which claim of the job it is, counted from 1.
+    pub claim: u32,
+}
+
+/// A job given out to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// What the attempt is settled with.
+    pub lease: Lease,
+    /// The name of the task.
+    pub task: Arc<str>,
+    /// The name of the queue.
+    pub queue: Arc<str>,
+    /// Its priority.
+    pub priority: i16,
+    /// Which attempt this is, counted from 1; refunded ones do not count.
+    pub attempt: u32,
+    /// How many retries it has spent.
+    pub retried: u32,
+    /// How often a consumer died while it ran.
+    pub crashes: u8,
+    /// Whether it was taken over from a consumer that died.
+    pub rescued: bool,
+    /// How often it was put back with its attempt refunded.
+    pub refunds: u8,
+    /// The level of its settle.
+    pub durability: Durability,
+    /// Whether a second start is forbidden.
+    pub at_most_once: bool,
+    /// When it was claimed, by the storage's clock.
+    pub started: Timestamp,
+    /// Its envelope and arguments.
+    pub body: Body,
+}
+
+/// A job that ended when it was picked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndedAtPickUp {
+    /// The job.
+    pub id: JobId,
+    /// The name of the task.
+    pub task: Arc<str>,
+    /// The name of the queue.
+    pub queue: Arc<str>,
+    /// How it ended.
+    pub state: JobState,
+    /// Whether it was taken over from a consumer that died.
+    pub rescued: bool,
+    /// Why.
+    pub ended: Ended,
+    /// The envelope.
+    pub head: Bytes,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settlement {
+    /// The attempt's lease.
+    pub lease: Lease,
+    /// What becomes of the job.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a job whose attempt has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is complete.
+    Complete {
+        /// The encoded output.
+        output: Bytes,
+        /// The hash of the output's type.
+        signature: u32,
+        /// How long the result is kept; zero keeps none.
+        keep: Duration,
+    },
+    /// It waits for another attempt.
+    Retry {
+        /// For how long it waits first.
+        delay: Duration,
+        /// Why the attempt failed, if it did.
+        error: Option<TaskError>,
+        /// Whether this spends a retry.
+        spend: bool,
+    },
+    /// It is given up, and kept.
+    Dead {
+        /// Why.
+        error: TaskError,
+    },
+    /// It is canceled.
+    Canceled {
+        /// Why.
+        cause: String,
+        /// How long that is kept.
+        keep: Duration,
+    },
+    /// No task fits it.
+    Parked {
+        /// Why.
+        cause: String,
+    },
+    /// It goes back as if it had not been claimed.
+    Returned {
+        /// Whether it had started, so that this counts against the bound of refunds.
+        started: bool,
+    },
+    /// At-most-once, and its attempt was cut off.
+    Lost {
+        /// Why.
+        cause: String,
+    },
+}
+
+/// A job after its attempt was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Its state.
+    pub state: JobState,
+    /// When it is due, if it waits.
+    pub due: Option<Timestamp>,
+}
+
+/// How a job ended, or why it stands still.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The encoded output.
+    pub output: Option<Bytes>,
+    /// The hash of the output's type.
+    pub signature: u32,
+    /// The record of the last failed attempt.
+    pub error: Option<TaskError>,
+    /// Why it ended so, in words.
+    pub cause: Option<String>,
+    /// When the last attempt was claimed.
+    pub started: Option<Timestamp>,
+}
+
+/// What a store knows of a job, without decoding anything of the user's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The job.
+    pub id: JobId,
+    /// The name of the task.
+    pub task: Arc<str>,
+    /// The name of the queue.
+    pub queue: Arc<str>,
+    /// Its priority.
+    pub priority: i16,
+    /// Its state.
+    pub state: JobState,
+    /// Due while it waits, claimed while it runs, ended after that.
+    pub at: Timestamp,
+    /// When it is too late to pick it up.
+    pub expires: Option<Timestamp>,
+    /// How many attempts began, refunded ones not counted.
+    pub attempts: u32,
+    /// How often a consumer died while it ran.
+    pub crashes: u8,
+    /// Its envelope.
+    pub head: Bytes,
+    /// How it ended, or why its last attempt failed.
+    pub ended: Ended,
+}

@@ -1,0 +1,58 @@
+//! A counter that can be waited for.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::barrier::lock;
+use super::storage::Version;
+
+#[derive(Default)]
+pub(crate) struct Watch {
+    version: AtomicU64,
+    /// How many wait, so that a change that nobody waits for costs no lock.
+    waiters: AtomicUsize,
+    gate: Mutex<()>,
+    moved: Condvar,
+}
+
+impl Watch {
+    pub(crate) fn version(&self) -> Version {
+        Version(self.version.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn bump(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.gate));
+            self.moved.notify_all();
+        }
+    }
+
+    /// Returns once the version is above `since`, or after `most`. May return early.
+    pub(crate) fn wait(&self, since: Version, most: Option<Duration>) {
+        let gate = lock(&self.gate);
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        if self.version() <= since {
+            match most {
+                Some(most) => drop(self.moved.wait_timeout(gate, most).unwrap_or_else(PoisonError::into_inner)),
+                None => drop(self.moved.wait(gate).unwrap_or_else(PoisonError::into_inner)),
+            }
+        }
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_between_looking_and_waiting_is_not_missed() {
+        let watch = Watch::default();
+        let since = watch.version();
+        watch.bump();
+        watch.wait(since, None);
+        assert!(watch.version() > since);
+    }
+}

@@ -1,0 +1,170 @@
+//! The attribute's arguments. Every value keeps its tokens, so that errors point at them.
+
+use proc_macro2::TokenStream;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Expr, ExprPath, Ident, LitStr, Path, Token, parenthesized, token};
+
+use crate::errors::Errors;
+use crate::keys::{self, Form, KEYS};
+use crate::values::{self, Setting};
+
+/// What the attribute was given, without what was wrong.
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) root: Option<Path>,
+    pub(crate) decorator: Option<Expr>,
+    pub(crate) hooks: Vec<Expr>,
+    /// The options, by the names of their fields.
+    pub(crate) settings: Vec<(Ident, Setting)>,
+}
+
+/// One argument as written.
+enum Written {
+    /// A path by itself: a decorator.
+    Path(ExprPath),
+    Assigned(Ident, Expr),
+    Listed(Ident, TokenStream),
+}
+
+impl Args {
+    /// Reads the arguments; one that is wrong is recorded and left out.
+    pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut args = Self::default();
+        let mut seen = Vec::new();
+        let read = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                let written = errors.keep(input.parse::<Written>());
+                let ended = input.is_empty() || input.peek(Token![,]);
+                if written.is_some() && !ended {
+                    errors.push(input.error("expected a comma between two keys"));
+                }
+                if let Some(written) = written {
+                    args.take(written, &mut seen, errors);
+                }
+                skip_past_comma(input)?;
+            }
+            Ok(())
+        };
+        let result = read.parse2(tokens);
+        errors.keep(result);
+        args
+    }
+
+    fn take(&mut self, written: Written, seen: &mut Vec<&'static str>, errors: &mut Errors) {
+        let (name, value) = match &written {
+            Written::Path(path) => match path.path.get_ident().and_then(|word| keys::find(&word.to_string())) {
+                Some(key) => return errors.at(path, format!("`{}` has no value: write `{}`", key.name, key.example)),
+                None if seen.contains(&"decorator") => return errors.at(path, SECOND_DECORATOR),
+                None => {
+                    seen.push("decorator");
+                    self.decorator = Some(Expr::Path(path.clone()));
+                    return;
+                }
+            },
+            Written::Assigned(name, value) => (name, Ok(value)),
+            Written::Listed(name, list) => (name, Err(list)),
+        };
+        let Some(key) = keys::find(&name.to_string()) else { return errors.at(name, unknown(name)) };
+        if seen.contains(&key.name) {
+            let text = match key.form {
+                Form::Decorator => SECOND_DECORATOR.to_owned(),
+                _ => format!("`{name}` is given twice: keep one of them"),
+            };
+            return errors.at(name, text);
+        }
+        seen.push(key.name);
+        let example = key.example;
+        match (key.form, value) {
+            (Form::Hooks, Err(list)) => match Punctuated::<Expr, Token![,]>::parse_terminated.parse2(list.clone()) {
+                Ok(hooks) if hooks.is_empty() => errors.at(name, format!("`hooks` names no hook: write `{example}`")),
+                Ok(hooks) => self.hooks = hooks.into_iter().collect(),
+                Err(error) => errors.push(error),
+            },
+            (Form::Hooks, Ok(value)) => errors.at(value, format!("`hooks` takes a list: write `{example}`")),
+            (_, Err(_)) => errors.at(name, format!("`{name}` takes one value: write `{example}`")),
+            (Form::Decorator, Ok(value)) => match values::bare(value) {
+                Expr::Path(_) => self.decorator = Some(value.clone()),
+                _ => errors.at(value, format!("a decorator is the path of a `static`: write `{example}`")),
+            },
+            (Form::Name, Ok(value)) => self.name = errors.keep(values::text(key, value)),
+            (Form::Crate, Ok(value)) => self.root = errors.keep(values::path(key, value)),
+            (_, Ok(value)) => {
+                if let Some(setting) = errors.keep(values::setting(key, value)) {
+                    self.settings.push((name.clone(), setting));
+                }
+            }
+        }
+    }
+}
+
+const SECOND_DECORATOR: &str =
+    "a task has one decorator: nest the two with `Decorator::new().within(&OUTER)` and name the inner one";
+
+fn unknown(name: &Ident) -> String {
+    match keys::nearest(&name.to_string(), KEYS.iter().map(|key| key.name)) {
+        Some(near) => format!("`{name}` is not a key of `#[task]`: did you mean `{near}`?"),
+        None => {
+            let all: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+            format!("`{name}` is not a key of `#[task]`, which are: {}", all.join(", "))
+        }
+    }
+}
+
+impl Parse for Written {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let ahead = input.fork();
+        if ahead.call(Ident::parse_any).is_ok() {
+            if ahead.peek(Token![=]) && !ahead.peek(Token![==]) {
+                let name = input.call(Ident::parse_any)?;
+                input.parse::<Token![=]>()?;
+                if input.is_empty() || input.peek(Token![,]) {
+                    return Err(malformed(&name, "has no value"));
+                }
+                return Ok(Self::Assigned(name, input.parse()?));
+            }
+            if ahead.peek(token::Paren) {
+                let name = input.call(Ident::parse_any)?;
+                let list;
+                parenthesized!(list in input);
+                return Ok(Self::Listed(name, list.parse()?));
+            }
+        }
+        match input.call(path_only) {
+            Ok(path) => Ok(Self::Path(path)),
+            Err(_) => Err(syn::Error::new(
+                input.span(),
+                "expected a key, like `retries = 3`, or the path of a decorator, like `CRITICAL`",
+            )),
+        }
+    }
+}
+
+fn path_only(input: ParseStream<'_>) -> syn::Result<ExprPath> {
+    // Committed only if it is a path, so that the caller's error stands where the argument begins.
+    let ahead = input.fork();
+    ahead.parse::<ExprPath>()?;
+    input.parse()
+}
+
+fn malformed(name: &Ident, what: &str) -> syn::Error {
+    let text = match keys::find(&name.to_string()) {
+        Some(key) => format!("`{name}` {what}: write `{}`", key.example),
+        None => unknown(name),
+    };
+    syn::Error::new(name.span(), text)
+}
+
+/// Goes on behind the next comma, over whatever was not understood.
+fn skip_past_comma(input: ParseStream<'_>) -> syn::Result<()> {
+    while !input.is_empty() {
+        if input.peek(Token![,]) {
+            input.parse::<Token![,]>()?;
+            break;
+        }
+        input.parse::<proc_macro2::TokenTree>()?;
+    }
+    Ok(())
+}

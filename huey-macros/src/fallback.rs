@@ -1,0 +1,88 @@
+//! What a faulty task becomes: enough of one that its mistakes are the only errors the user sees.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+
+use crate::expand;
+use crate::model::{Param, Task};
+
+/// The function, and as much of the task beside it as is known.
+pub(crate) fn task(task: &Task) -> TokenStream {
+    let is_whole = !task.params.iter().any(|param| matches!(param, Param::Broken(_)));
+    if is_whole && !task.form_is_broken {
+        // Only keys were wrong, and they are left out already.
+        return expand::task(task);
+    }
+    let function = expand::function(task);
+    if task.is_method() {
+        // No type can stand beside it.
+        return function;
+    }
+    stand_in(task, &function)
+}
+
+/// A type by the name of the task with the same functions on it, which accept anything where the parameter is at
+/// fault. It is not registered and cannot run.
+fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
+    let (p, name) = (task.private(), task.name());
+    let ty = expand::type_of_arguments(task);
+    let (mut names, mut types) = (Vec::new(), Vec::new());
+    for param in &task.params {
+        match param {
+            Param::Stored(field) => {
+                names.push(&field.name);
+                types.push(field.ty.to_token_stream());
+            }
+            Param::Broken(name) => {
+                names.push(name);
+                types.push(quote!(impl ::core::marker::Sized));
+            }
+            Param::Data(_) | Param::Context => {}
+        }
+    }
+    let never = quote!(::core::unreachable!());
+    let inherent = expand::inherent(task, &names, &types, &never, &quote!(()));
+    let (probes, output) = (expand::probes(task), expand::returned(task));
+    let parts = quote! {
+        #probes
+        impl #p::serde::Serialize for #name {
+            fn serialize<__S: #p::serde::Serializer>(&self, _: __S) -> ::core::result::Result<__S::Ok, __S::Error> {
+                #never
+            }
+        }
+        impl<'de> #p::serde::Deserialize<'de> for #name {
+            fn deserialize<__D: #p::serde::Deserializer<'de>>(_: __D) -> ::core::result::Result<Self, __D::Error> {
+                #never
+            }
+        }
+        static __DEFINITION: #p::Definition = #p::Definition {
+            name: "",
+            file: "",
+            line: 0,
+            signature: 0,
+            output: 0,
+            options: #p::Options::NONE,
+            needs: &[],
+            body: #p::Body::Plain(|_| #never),
+        };
+        static __REGISTRATION: #p::Registration =
+            #p::Registration { task: &__DEFINITION, decorator: ::core::option::Option::None, hooks: &[] };
+        impl #p::Task for #name {
+            type Output = <#output>::Output;
+            const DEFINITION: &'static #p::Definition = &__DEFINITION;
+        }
+        impl #p::Registered for #name {
+            const REGISTRATION: &'static #p::Registration = &__REGISTRATION;
+        }
+        impl #p::Continues for #name {
+            type First = ();
+            type Rest = ();
+            fn join((): (), (): ()) -> Self {
+                #never
+            }
+        }
+        #inherent
+    };
+    let rest = expand::unnamed(task, &[parts]);
+    quote!(#function #ty #rest)
+}
