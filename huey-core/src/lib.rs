@@ -5,21 +5,34 @@
 //! claimed, attempted, and settled. A module imports only from modules above its own.
 
 mod codec;
+mod consumer;
 mod enqueue;
 mod error;
+mod execute;
+mod handle;
 mod id;
 mod job;
 mod machine;
+mod queue;
+mod signal;
 mod state;
 pub mod store;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 
+pub use consumer::{Consumer, ConsumerHandle, Stopping};
 pub use enqueue::{Decision, Decorator, EnqueueHook, EnqueueOutcome, EnqueueRequest, HookResult, Registered};
 pub use error::{BoxError, Error, Result, TaskError};
+pub use execute::Context;
+pub use handle::{JobHandle, WaitForJob};
 pub use id::JobId;
 pub use job::{Job, Origin};
+pub use queue::{EnqueueFuture, Huey, HueyBuilder};
+pub use signal::{ReceiverResult, Signal, SignalKind};
 pub use state::JobState;
+pub use store::{Counts, Memory};
 pub use task::{Cancel, Delivery, Durability, Fatal, Retry, Step, Stopped, Task};
 pub use time::{Clock, Timestamp, VirtualClock};
 
@@ -33,8 +46,10 @@ pub mod __private {
     pub use crate::enqueue::{
         Decorator, EnqueueHook, HookFn, NamedHook, Registered, Registration, Typed, Untyped, closure, named_hook,
     };
+    pub use crate::execute::context_of;
     pub use crate::task::{
         Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Need, NotErrorRef,
         NotResult, Options, ProbeErrorRef, ProbeResult, Returned, Step, Storable, Task,
     };
+    pub use crate::{Context, Huey, Job, JobHandle, Result};
 }

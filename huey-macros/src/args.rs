@@ -1,13 +1,14 @@
 //! The attribute's arguments. Every value keeps its tokens, so that errors point at them.
 
 use proc_macro2::TokenStream;
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprPath, Ident, LitStr, Path, Token, parenthesized, token};
 
 use crate::errors::Errors;
-use crate::keys::{self, Form, KEYS};
+use crate::keys::{self, Form, KEYS, Key};
 use crate::values::{self, Setting};
 
 /// What the attribute was given, without what was wrong.
@@ -42,7 +43,7 @@ impl Args {
                     errors.push(input.error("expected a comma between two keys"));
                 }
                 if let Some(written) = written {
-                    args.take(written, &mut seen, errors);
+                    args.take(&written, &mut seen, errors);
                 }
                 skip_past_comma(input)?;
             }
@@ -53,46 +54,47 @@ impl Args {
         args
     }
 
-    fn take(&mut self, written: Written, seen: &mut Vec<&'static str>, errors: &mut Errors) {
-        let (name, value) = match &written {
-            Written::Path(path) => match path.path.get_ident().and_then(|word| keys::find(&word.to_string())) {
-                Some(key) => return errors.at(path, format!("`{}` has no value: write `{}`", key.name, key.example)),
-                None if seen.contains(&"decorator") => return errors.at(path, SECOND_DECORATOR),
-                None => {
-                    seen.push("decorator");
+    fn take(&mut self, written: &Written, seen: &mut Vec<&'static str>, errors: &mut Errors) {
+        match written {
+            Written::Path(path) => {
+                let word = path.path.get_ident().and_then(|word| keys::find(&word.to_string()));
+                if let Some(Key { name, example, .. }) = word {
+                    errors.at(path, format!("`{name}` has no value: write `{example}`"));
+                } else if first("decorator", path, seen, errors) {
                     self.decorator = Some(Expr::Path(path.clone()));
-                    return;
                 }
+            }
+            Written::Assigned(name, value) => {
+                if let Some(key) = known(name, seen, errors) {
+                    self.assign(key, name, value, errors);
+                }
+            }
+            Written::Listed(name, list) => match known(name, seen, errors) {
+                Some(Key { form: Form::Hooks, example, .. }) => {
+                    let hooks = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(list.clone());
+                    match errors.keep(hooks) {
+                        Some(hooks) if hooks.is_empty() => {
+                            errors.at(name, format!("`hooks` names no hook: write `{example}`"));
+                        }
+                        hooks => self.hooks.extend(hooks.into_iter().flatten()),
+                    }
+                }
+                Some(key) => errors.at(name, format!("`{name}` takes one value: write `{}`", key.example)),
+                None => {}
             },
-            Written::Assigned(name, value) => (name, Ok(value)),
-            Written::Listed(name, list) => (name, Err(list)),
-        };
-        let Some(key) = keys::find(&name.to_string()) else { return errors.at(name, unknown(name)) };
-        if seen.contains(&key.name) {
-            let text = match key.form {
-                Form::Decorator => SECOND_DECORATOR.to_owned(),
-                _ => format!("`{name}` is given twice: keep one of them"),
-            };
-            return errors.at(name, text);
         }
-        seen.push(key.name);
+    }
+
+    fn assign(&mut self, key: &Key, name: &Ident, value: &Expr, errors: &mut Errors) {
         let example = key.example;
-        match (key.form, value) {
-            (Form::Hooks, Err(list)) => match Punctuated::<Expr, Token![,]>::parse_terminated.parse2(list.clone()) {
-                Ok(hooks) if hooks.is_empty() => errors.at(name, format!("`hooks` names no hook: write `{example}`")),
-                Ok(hooks) => self.hooks = hooks.into_iter().collect(),
-                Err(error) => errors.push(error),
-            },
-            (Form::Hooks, Ok(value)) => errors.at(value, format!("`hooks` takes a list: write `{example}`")),
-            (_, Err(_)) => errors.at(name, format!("`{name}` takes one value: write `{example}`")),
-            (Form::Decorator, Ok(value)) => match values::bare(value) {
-                Expr::Path(_) => self.decorator = Some(value.clone()),
-                _ => errors.at(value, format!("a decorator is the path of a `static`: write `{example}`")),
-            },
-            (Form::Name, Ok(value)) => self.name = errors.keep(values::text(key, value)),
-            (Form::Crate, Ok(value)) => self.root = errors.keep(values::path(key, value)),
-            (_, Ok(value)) => {
-                if let Some(setting) = errors.keep(values::setting(key, value)) {
+        match key.form {
+            Form::Name => self.name = errors.keep(values::text(key, value)),
+            Form::Crate => self.root = errors.keep(values::path(key, value)),
+            Form::Decorator if matches!(values::bare(value), Expr::Path(_)) => self.decorator = Some(value.clone()),
+            Form::Decorator => errors.at(value, format!("a decorator is the path of a `static`: write `{example}`")),
+            Form::Hooks => errors.at(value, format!("`hooks` takes a list: write `{example}`")),
+            Form::Option(form) => {
+                if let Some(setting) = errors.keep(values::setting(key, form, value)) {
                     self.settings.push((name.clone(), setting));
                 }
             }
@@ -100,17 +102,38 @@ impl Args {
     }
 }
 
+/// The key of that name, if there is one and it was not given before.
+fn known(name: &Ident, seen: &mut Vec<&'static str>, errors: &mut Errors) -> Option<&'static Key> {
+    let Some(key) = keys::find(&name.to_string()) else {
+        errors.at(name, unknown(name));
+        return None;
+    };
+    first(key.name, name, seen, errors).then_some(key)
+}
+
+/// Whether the key is given for the first time.
+fn first(key: &'static str, at: &impl ToTokens, seen: &mut Vec<&'static str>, errors: &mut Errors) -> bool {
+    let again = seen.contains(&key);
+    if again {
+        let text = match key {
+            "decorator" => SECOND_DECORATOR.to_owned(),
+            key => format!("`{key}` is given twice: keep one of them"),
+        };
+        errors.at(at, text);
+    }
+    seen.push(key);
+    !again
+}
+
 const SECOND_DECORATOR: &str =
     "a task has one decorator: nest the two with `Decorator::new().within(&OUTER)` and name the inner one";
 
 fn unknown(name: &Ident) -> String {
-    match keys::nearest(&name.to_string(), KEYS.iter().map(|key| key.name)) {
-        Some(near) => format!("`{name}` is not a key of `#[task]`: did you mean `{near}`?"),
-        None => {
-            let all: Vec<_> = KEYS.iter().map(|key| key.name).collect();
-            format!("`{name}` is not a key of `#[task]`, which are: {}", all.join(", "))
-        }
+    if let Some(near) = keys::nearest(&name.to_string(), KEYS.iter().map(|key| key.name)) {
+        return format!("`{name}` is not a key of `#[task]`: did you mean `{near}`?");
     }
+    let all: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+    format!("`{name}` is not a key of `#[task]`, which are: {}", all.join(", "))
 }
 
 impl Parse for Written {

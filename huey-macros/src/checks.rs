@@ -6,18 +6,15 @@ use quote::{ToTokens, quote};
 use crate::expand;
 use crate::model::Task;
 
-/// Every stored type can be stored. The types keep their own spans, so the compiler's errors stand at them.
+/// Each stored type can be stored, and the return type can be taken apart. Each check stands at its type.
 pub(crate) fn all(task: &Task) -> TokenStream {
-    let p = task.private();
-    let types = task.fields().map(|field| &field.ty);
-    let returned = expand::returned(task);
-    let output = across(&task.output, &quote!(<#returned>::Output));
+    let (p, ret) = (task.private(), &task.output);
+    let types: Vec<_> = task.fields().map(|field| &field.ty).collect();
+    let yielded = across(ret, &expand::yielded(task));
     quote! {
-        const _: fn() = || {
-            fn storable<T: #p::Storable>() {}
-            #(storable::<#types>();)*
-            storable::<#output>();
-        };
+        #(const _: () = <#types as #p::Storable<{ #p::Probe::<#types>::IS_STORABLE }>>::CHECKED;)*
+        const _: () = <#ret as #p::Returnable<__KIND>>::CHECKED;
+        const _: () = <#yielded as #p::Storable<__OUTPUT>>::CHECKED;
     }
 }
 

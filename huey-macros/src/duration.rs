@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn each_unit_has_its_length() {
-        let read = |text| millis(text).unwrap();
+        let read = |text| millis(text).expect("it is a duration");
         assert_eq!(read("250ms"), 250);
         assert_eq!(read("10s"), 10_000);
         assert_eq!(read("5m"), 300_000);
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_told_what_to_write() {
-        let fault = |text| millis(text).unwrap_err();
+        let fault = |text| millis(text).expect_err("it is no duration");
         assert!(fault("").contains("whole number and a unit"));
         assert!(fault("s").contains("whole number and a unit"));
         assert!(fault("-5s").contains("whole number and a unit"));

@@ -26,8 +26,10 @@ pub(crate) fn task(task: &Task) -> TokenStream {
 /// The function as the user wrote it.
 pub(crate) fn function(task: &Task) -> TokenStream {
     let function = &task.function;
-    // The lint would have arguments borrowed, which a task must own.
-    quote!(#[allow(clippy::needless_pass_by_value)] #function)
+    let data = task.params.iter().any(|param| matches!(param, Param::Data(_)));
+    // Lints that would have an argument borrowed, which a task must own, or data taken by another type or by value.
+    let data = data.then(|| quote!(, clippy::ptr_arg, clippy::trivially_copy_pass_by_ref));
+    quote!(#[allow(clippy::needless_pass_by_value #data)] #function)
 }
 
 /// The type that holds the arguments. It has braces even without fields: a unit struct would be a value as well, and
@@ -55,9 +57,39 @@ pub(crate) fn unnamed(task: &Task, parts: &[TokenStream]) -> TokenStream {
     let cfg = task.function.shared_attrs(&["cfg"]);
     quote! {
         #(#cfg)*
-        #[allow(deprecated, dead_code, clippy::too_many_arguments, clippy::needless_pass_by_value)]
+        #[allow(
+            deprecated,
+            dead_code,
+            clippy::too_many_arguments,
+            clippy::needless_pass_by_value,
+            clippy::needless_update,
+            clippy::used_underscore_binding
+        )]
         const _: () = { #(#parts)* };
     }
+}
+
+/// What is found out about the types by asking them, so that aliases are seen through.
+pub(crate) fn probes(task: &Task) -> TokenStream {
+    let (p, ret, yielded) = (task.private(), &task.output, yielded(task));
+    let types = task.fields().map(|field| &field.ty);
+    quote! {
+        #[allow(unused_imports)]
+        use #p::Otherwise as _;
+        const __KIND: ::core::primitive::u8 = #p::kind(
+            #p::Probe::<#ret>::IS_RESULT,
+            #p::Probe::<#ret>::CONVERTS,
+            #p::Probe::<#ret>::HAS_REF,
+        );
+        const __OUTPUT: ::core::primitive::bool = #p::Probe::<#yielded>::IS_STORABLE;
+        const __ARGS: ::core::primitive::bool = true #(& #p::Probe::<#types>::IS_STORABLE)*;
+    }
+}
+
+/// The type of what a run yields.
+pub(crate) fn yielded(task: &Task) -> TokenStream {
+    let (p, ret) = (task.private(), &task.output);
+    quote!(<#ret as #p::Returned<__KIND>>::Output)
 }
 
 /// The arguments are written and read as a tuple, so that the user derives nothing and no names are stored.
@@ -75,7 +107,7 @@ fn serde(task: &Task) -> TokenStream {
                 &self,
                 serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                #p::serde::Serialize::serialize(&#written, serializer)
+                #p::serde::Serialize::serialize(&#p::Kept::<_, __ARGS>(#written), serializer)
             }
         }
         #[automatically_derived]
@@ -83,40 +115,16 @@ fn serde(task: &Task) -> TokenStream {
             fn deserialize<__D: #p::serde::Deserializer<'de>>(
                 deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                let #read = #p::serde::Deserialize::deserialize(deserializer)?;
+                let #p::Kept::<_, __ARGS>(#read) = #p::serde::Deserialize::deserialize(deserializer)?;
                 ::core::result::Result::Ok(Self { #(#fields),* })
             }
         }
     }
 }
 
-/// What the return type is: a `Result`, and one whose error hides another. Traits decide it, not tokens, so that
-/// aliases are seen through: the probe's own constant wins over the one that the imported trait gives to every type.
-pub(crate) fn probes(task: &Task) -> TokenStream {
-    let (p, ret) = (task.private(), &task.output);
-    quote! {
-        const __IS_RESULT: bool = {
-            #[allow(unused_imports)]
-            use #p::NotResult as _;
-            #p::ProbeResult::<#ret>::IS_RESULT
-        };
-        const __HAS_REF: bool = {
-            #[allow(unused_imports)]
-            use #p::NotErrorRef as _;
-            #p::ProbeErrorRef::<#ret>::HAS_REF
-        };
-    }
-}
-
-/// `Ret as Returned<..>`, by what the probes found.
-pub(crate) fn returned(task: &Task) -> TokenStream {
-    let (p, ret) = (task.private(), &task.output);
-    quote!(#ret as #p::Returned<__IS_RESULT, __HAS_REF>)
-}
-
 /// From stored bytes to stored bytes, through the user's function.
 fn run(task: &Task) -> TokenStream {
-    let (p, name, returned) = (task.private(), task.name(), returned(task));
+    let (p, name, ret) = (task.private(), task.name(), &task.output);
     // The hidden names resolve where the attribute stands, but no user can write them.
     let hidden = |name: String| Ident::new(&name, Span::mixed_site());
     let (call, args) = (hidden("call".into()), hidden("args".into()));
@@ -132,21 +140,23 @@ fn run(task: &Task) -> TokenStream {
                 borrowed.push(quote!(let #data = #call.data::<#ty>()?;));
                 given.push(quote!(&*#data));
             }
-            Param::Context => given.push(quote!(#p::context_of(&#call)?)),
+            Param::Context(ty) => {
+                let context = hidden(format!("context_{at}"));
+                borrowed.push(quote!(let #context = #p::context_of(&#call)?;));
+                given.push(checks::across(ty, &quote!(&*#context)));
+            }
             Param::Broken(_) => {}
         }
     }
-    let arguments = match task.fields().next() {
-        Some(_) => quote!(let #args = #call.arguments::<#name>()?;),
-        // Bytes of another signature are refused although there is nothing to take from them.
-        None => quote!(#call.arguments::<#name>()?;),
-    };
+    // Bytes of another signature are refused even where there is nothing to take from them.
+    let taken = task.fields().next().map(|_| quote!(let #args =));
+    let arguments = quote!(#taken #call.arguments::<#name>()?;);
     let awaited = task.function.sig.asyncness.map(|_| quote!(.await));
     let steps = quote! {
         #arguments
         #(#borrowed)*
-        let output = <#returned>::outcome(#name(#(#given),*) #awaited)?;
-        #p::encode(&output).map_err(|error| #p::Failure::Unstorable(::std::string::ToString::to_string(&error)))
+        let output = <#ret as #p::Returned<__KIND>>::outcome(#name(#(#given),*) #awaited)?;
+        #p::Kept::<_, __OUTPUT>(output).stored()
     };
     let ty = quote!(#p::Body);
     match awaited {
@@ -178,7 +188,11 @@ fn registration(task: &Task) -> TokenStream {
     });
     let decorator = task.args.decorator.as_ref().map_or_else(
         || quote!(::core::option::Option::None),
-        |path| quote!(::core::option::Option::Some({ let decorator: &'static #p::Decorator = &#path; decorator })),
+        |path| {
+            let (ty, borrowed) = (quote!(&'static #p::Decorator), checks::across(path, &quote!(&)));
+            let ty = checks::across(path, &ty);
+            quote!(::core::option::Option::Some({ let decorator: #ty = #borrowed #path; decorator }))
+        },
     );
     let hooks = task.args.hooks.iter().map(|value| hook(value, name, &p));
     quote! {
@@ -222,18 +236,26 @@ fn setting(name: &Ident, value: &Setting, p: &TokenStream) -> TokenStream {
 /// A hook of the list. It is taken by reference in an inline constant: otherwise a static with an atomic in it, or a
 /// `const fn` that returns a closure, could not stand here.
 fn hook(value: &Expr, task: &Ident, p: &TokenStream) -> TokenStream {
-    let text = tidy(value);
+    let text = match value {
+        // A refusal names the hook: the head of a closure says as much as its body.
+        Expr::Closure(closure) => format!("|{}| ..", tidy(&closure.inputs)),
+        value => tidy(value),
+    };
     let by_name = checks::across(value, &quote!(#p::named_hook::<#task, _, _>));
-    match value {
-        Expr::Closure(_) => quote!(&#by_name(#text, const { &#p::closure(#value) })),
-        _ => quote!(&#by_name(#text, const { &#value })),
-    }
+    let value = if matches!(value, Expr::Closure(_)) { quote!(#p::closure(#value)) } else { quote!(#value) };
+    quote!(&#by_name(#text, const { &#value }))
+}
+
+/// The task's output. What cannot be stored is an error of its check, and of nothing else.
+pub(crate) fn output(task: &Task) -> TokenStream {
+    let (p, yielded) = (task.private(), yielded(task));
+    checks::across(&task.output, &quote!(<#yielded as #p::OrUnit<__OUTPUT>>::Type))
 }
 
 /// The traits, and what chains need to know.
 fn flow(task: &Task) -> TokenStream {
-    let (p, name, returned) = (task.private(), task.name(), returned(task));
-    let output = checks::across(&task.output, &quote!(<#returned>::Output));
+    let (p, name) = (task.private(), task.name());
+    let output = output(task);
     let names: Vec<_> = task.fields().map(|field| &field.name).collect();
     let types: Vec<_> = task.fields().map(|field| &field.ty).collect();
     let unit: Type = syn::parse_quote!(());
@@ -241,7 +263,7 @@ fn flow(task: &Task) -> TokenStream {
     let (first_name, rest_names) = names.split_first().map_or((None, &[] as &[_]), |(first, rest)| (Some(first), rest));
     let (rest, rest_pattern) = match rest_types {
         [] => (quote!(()), quote!(())),
-        _ => (quote!((#(#rest_types,)*)), quote!((#(#rest_names,)*))),
+        _ => (quote!(#p::Kept<(#(#rest_types,)*), __ARGS>), quote!(#p::Kept((#(#rest_names,)*)))),
     };
     let first_pattern = first_name.map_or_else(|| quote!(()), ToTokens::to_token_stream);
     quote! {
@@ -267,26 +289,44 @@ fn flow(task: &Task) -> TokenStream {
 
 /// What a caller writes: `job`, `enqueue`, `enqueue_async` and `with`.
 fn ways_in(task: &Task) -> TokenStream {
+    let p = task.private();
     let fields: Vec<_> = task.fields().collect();
     let names: Vec<_> = fields.iter().map(|field| &field.name).collect();
-    let types: Vec<_> = fields.iter().map(|field| field.ty.to_token_stream()).collect();
     let rest = match names.get(1..).unwrap_or_default() {
         [] => quote!(()),
-        rest => quote!((#(#rest,)*)),
+        rest => quote!(#p::Kept((#(#rest,)*))),
     };
-    inherent(task, &names, &types, &quote!(Self { #(#names),* }), &rest)
+    let arguments =
+        fields.iter().map(|field| Argument { name: &field.name, ty: field.ty.to_token_stream(), any: None });
+    inherent(task, &arguments.collect::<Vec<_>>(), &quote!(Self { #(#names),* }), &rest)
+}
+
+/// A parameter of the functions on the type.
+pub(crate) struct Argument<'a> {
+    pub(crate) name: &'a Ident,
+    pub(crate) ty: TokenStream,
+    /// A type parameter of that name, if any type is accepted.
+    pub(crate) any: Option<Ident>,
 }
 
 /// The functions on the type, for these parameters.
 pub(crate) fn inherent(
     task: &Task,
-    names: &[&Ident],
-    types: &[TokenStream],
-    arguments: &TokenStream,
-    rest: &TokenStream,
+    arguments: &[Argument<'_>],
+    made: &TokenStream,
+    rest_made: &TokenStream,
 ) -> TokenStream {
     let (p, name, vis) = (task.private(), task.name(), &task.function.vis);
-    let (rest_names, rest_types) = (names.get(1..).unwrap_or_default(), types.get(1..).unwrap_or_default());
+    let listed = |arguments: &[Argument<'_>]| {
+        let list = arguments.iter().map(|Argument { name, ty, .. }| quote!(#name: #ty));
+        let any: Vec<_> = arguments.iter().filter_map(|argument| argument.any.as_ref()).collect();
+        let generics = (!any.is_empty()).then(|| quote!(<#(#any),*>));
+        (quote!(#(#list),*), generics, quote!(use<#(#any),*>))
+    };
+    let names = arguments.iter().map(|argument| argument.name);
+    let given = quote!(#(#names),*);
+    let (all, generics, captured) = listed(arguments);
+    let (rest, rest_generics, _) = listed(arguments.get(1..).unwrap_or_default());
     // An argument may be called `huey` too: this one is another name to the compiler.
     let huey = Ident::new("huey", Span::mixed_site());
     let result = quote!(#p::Result<#p::JobHandle<<#name as #p::Task>::Output>>);
@@ -298,31 +338,31 @@ pub(crate) fn inherent(
     quote! {
         impl #name {
             #[doc = #job_text]
-            #vis fn job(#(#names: #types),*) -> #p::Job<Self> {
-                #p::Job::new(#arguments)
+            #vis fn job #generics(#all) -> #p::Job<Self> {
+                #p::Job::new(#made)
             }
             #[doc = #enqueue_text]
             #[doc = ""]
             #[doc = "# Errors"]
             #[doc = ""]
             #[doc = "If a hook refuses, the arguments cannot be encoded, or the storage fails."]
-            #vis fn enqueue(#huey: &#p::Huey, #(#names: #types),*) -> #result {
-                Self::job(#(#names),*).enqueue(#huey)
+            #vis fn enqueue #generics(#huey: &#p::Huey, #all) -> #result {
+                Self::job(#given).enqueue(#huey)
             }
             #[doc = #async_text]
             #[doc = ""]
             #[doc = "# Errors"]
             #[doc = ""]
             #[doc = "If a hook refuses, the arguments cannot be encoded, or the storage fails."]
-            #vis fn enqueue_async(
+            #vis fn enqueue_async #generics(
                 #huey: &#p::Huey,
-                #(#names: #types),*
-            ) -> impl ::core::future::Future<Output = #result> + ::core::marker::Send + 'static + use<> {
-                Self::job(#(#names),*).enqueue_async(#huey)
+                #all
+            ) -> impl ::core::future::Future<Output = #result> + ::core::marker::Send + 'static + #captured {
+                Self::job(#given).enqueue_async(#huey)
             }
             #[doc = #with_text]
-            #vis fn with(#(#rest_names: #rest_types),*) -> #p::Step<Self> {
-                #p::Step::new(#rest)
+            #vis fn with #rest_generics(#rest) -> #p::Step<Self> {
+                #p::Step::new(#rest_made)
             }
         }
     }

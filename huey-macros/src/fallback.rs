@@ -1,15 +1,15 @@
 //! What a faulty task becomes: enough of one that its mistakes are the only errors the user sees.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::{ToTokens, format_ident, quote};
 
-use crate::expand;
+use crate::checks;
+use crate::expand::{self, Argument};
 use crate::model::{Param, Task};
 
 /// The function, and as much of the task beside it as is known.
 pub(crate) fn task(task: &Task) -> TokenStream {
-    let is_whole = !task.params.iter().any(|param| matches!(param, Param::Broken(_)));
-    if is_whole && !task.form_is_broken {
+    if task.is_sound {
         // Only keys were wrong, and they are left out already.
         return expand::task(task);
     }
@@ -26,25 +26,20 @@ pub(crate) fn task(task: &Task) -> TokenStream {
 fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
     let (p, name) = (task.private(), task.name());
     let ty = expand::type_of_arguments(task);
-    let (mut names, mut types) = (Vec::new(), Vec::new());
-    for param in &task.params {
-        match param {
-            Param::Stored(field) => {
-                names.push(&field.name);
-                types.push(field.ty.to_token_stream());
-            }
-            Param::Broken(name) => {
-                names.push(name);
-                types.push(quote!(impl ::core::marker::Sized));
-            }
-            Param::Data(_) | Param::Context => {}
+    let stored = task.params.iter().enumerate().filter_map(|(at, param)| match param {
+        Param::Stored(field) => Some(Argument { name: &field.name, ty: field.ty.to_token_stream(), any: None }),
+        Param::Broken(Some(name)) => {
+            let any = format_ident!("__Any{at}");
+            Some(Argument { name, ty: any.to_token_stream(), any: Some(any) })
         }
-    }
+        Param::Broken(None) | Param::Data(_) | Param::Context(_) => None,
+    });
     let never = quote!(::core::unreachable!());
-    let inherent = expand::inherent(task, &names, &types, &never, &quote!(()));
-    let (probes, output) = (expand::probes(task), expand::returned(task));
+    let inherent = expand::inherent(task, &stored.collect::<Vec<_>>(), &never, &quote!(()));
+    let (probes, checks, output) = (expand::probes(task), checks::all(task), expand::output(task));
     let parts = quote! {
         #probes
+        #checks
         impl #p::serde::Serialize for #name {
             fn serialize<__S: #p::serde::Serializer>(&self, _: __S) -> ::core::result::Result<__S::Ok, __S::Error> {
                 #never
@@ -68,7 +63,7 @@ fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
         static __REGISTRATION: #p::Registration =
             #p::Registration { task: &__DEFINITION, decorator: ::core::option::Option::None, hooks: &[] };
         impl #p::Task for #name {
-            type Output = <#output>::Output;
+            type Output = #output;
             const DEFINITION: &'static #p::Definition = &__DEFINITION;
         }
         impl #p::Registered for #name {
@@ -84,5 +79,5 @@ fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
         #inherent
     };
     let rest = expand::unnamed(task, &[parts]);
-    quote!(#function #ty #rest)
+    quote!(#function #ty #[allow(unreachable_code, unused_variables)] #rest)
 }

@@ -1,18 +1,8 @@
 //! The table of keys. An option of one value is added by one line here and a field of the same name in `Options`.
 
-/// What may stand behind a key.
+/// What a key is.
 #[derive(Clone, Copy)]
 pub(crate) enum Form {
-    /// A constant expression of an integer type, and the bounds of a literal.
-    Whole { ty: &'static str, least: i128, most: i128 },
-    /// A constant expression of type `f64`, and the bounds of a literal.
-    Real { least: f64, most: f64, bounds: &'static str },
-    /// A duration; `zero` says whether one of no length has a meaning, and if not, what to write instead.
-    Duration { zero: Zero },
-    /// One of some bare words: the word, and the variant of the type that it stands for.
-    Word { ty: &'static str, words: &'static [(&'static str, &'static str)] },
-    /// A text that is an option.
-    Text,
     /// The task's stored name.
     Name,
     /// The decorator.
@@ -21,6 +11,23 @@ pub(crate) enum Form {
     Hooks,
     /// The path of the `huey` crate.
     Crate,
+    /// An option of one value.
+    Option(Value),
+}
+
+/// What the value of an option may be.
+#[derive(Clone, Copy)]
+pub(crate) enum Value {
+    /// A constant expression of an integer type, and the bounds of a literal.
+    Whole { ty: &'static str, least: i128, most: i128 },
+    /// A constant expression of type `f64`, and the bounds of a literal.
+    Real { least: f64, most: f64, bounds: &'static str },
+    /// A duration, and whether one of no length has a meaning.
+    Duration { zero: Zero },
+    /// One of some bare words: the word, and the variant of the type that it stands for.
+    Word { ty: &'static str, words: &'static [(&'static str, &'static str)] },
+    /// A text.
+    Text,
 }
 
 /// What a duration of no length means.
@@ -43,6 +50,10 @@ const fn key(name: &'static str, form: Form, example: &'static str) -> Key {
     Key { name, form, example }
 }
 
+const fn option(name: &'static str, value: Value, example: &'static str) -> Key {
+    Key { name, form: Form::Option(value), example }
+}
+
 const LEFT_OUT: &str = "leave the key out if there is no limit";
 
 /// Every key.
@@ -50,31 +61,31 @@ pub(crate) const KEYS: &[Key] = &[
     key("name", Form::Name, "name = \"shop::welcome\""),
     key("decorator", Form::Decorator, "decorator = CRITICAL"),
     key("hooks", Form::Hooks, "hooks(audit, polite)"),
-    key("queue", Form::Text, "queue = \"mail\""),
-    key("priority", Form::Whole { ty: "i16", least: -0x8000, most: 0x7fff }, "priority = 10"),
-    key("retries", Form::Whole { ty: "u32", least: 0, most: 0xffff_ffff }, "retries = 3"),
-    key("retry_delay", Form::Duration { zero: Zero::Means }, "retry_delay = \"10s\""),
-    key("backoff", Form::Real { least: 1.0, most: f64::MAX, bounds: "a number of 1 or more" }, "backoff = 2.0"),
-    key(
+    option("queue", Value::Text, "queue = \"mail\""),
+    option("priority", Value::Whole { ty: "i16", least: -0x8000, most: 0x7fff }, "priority = 10"),
+    option("retries", Value::Whole { ty: "u32", least: 0, most: 0xffff_ffff }, "retries = 3"),
+    option("retry_delay", Value::Duration { zero: Zero::Means }, "retry_delay = \"10s\""),
+    option("backoff", Value::Real { least: 1.0, most: f64::MAX, bounds: "a number of 1 or more" }, "backoff = 2.0"),
+    option(
         "max_delay",
-        Form::Duration { zero: Zero::Senseless("write `retry_delay = \"0s\"` for retries at once") },
+        Value::Duration { zero: Zero::Senseless("write `retry_delay = \"0s\"` for retries at once") },
         "max_delay = \"1h\"",
     ),
-    key("jitter", Form::Real { least: 0.0, most: 1.0, bounds: "a number from 0 to 1" }, "jitter = 0.1"),
-    key("expires", Form::Duration { zero: Zero::Senseless(LEFT_OUT) }, "expires = \"1h\""),
-    key("timeout", Form::Duration { zero: Zero::Senseless(LEFT_OUT) }, "timeout = \"30s\""),
-    key("retention", Form::Duration { zero: Zero::Means }, "retention = \"1d\""),
-    key(
+    option("jitter", Value::Real { least: 0.0, most: 1.0, bounds: "a number from 0 to 1" }, "jitter = 0.1"),
+    option("expires", Value::Duration { zero: Zero::Senseless(LEFT_OUT) }, "expires = \"1h\""),
+    option("timeout", Value::Duration { zero: Zero::Senseless(LEFT_OUT) }, "timeout = \"30s\""),
+    option("retention", Value::Duration { zero: Zero::Means }, "retention = \"1d\""),
+    option(
         "delivery",
-        Form::Word { ty: "Delivery", words: &[("at_least_once", "AtLeastOnce"), ("at_most_once", "AtMostOnce")] },
+        Value::Word { ty: "Delivery", words: &[("at_least_once", "AtLeastOnce"), ("at_most_once", "AtMostOnce")] },
         "delivery = at_most_once",
     ),
-    key(
+    option(
         "durability",
-        Form::Word { ty: "Durability", words: &[("relaxed", "Relaxed"), ("synced", "Synced")] },
+        Value::Word { ty: "Durability", words: &[("relaxed", "Relaxed"), ("synced", "Synced")] },
         "durability = relaxed",
     ),
-    key("crash_limit", Form::Whole { ty: "u8", least: 0, most: 0xff }, "crash_limit = 3"),
+    option("crash_limit", Value::Whole { ty: "u8", least: 0, most: 0xff }, "crash_limit = 3"),
     key("crate", Form::Crate, "crate = \"renamed_huey\""),
 ];
 

@@ -1,8 +1,8 @@
 //! The `#[task]` attribute of the huey task queue. Programs use it through the `huey` crate.
 //!
-//! The arguments are parsed ([`args`], [`keys`], [`values`]), the function is parsed ([`model`]) and held against the
-//! rules ([`validate`]); a sound task is expanded ([`expand`], [`checks`]), a faulty one becomes its errors and as much
-//! of a task as keeps them from causing others ([`fallback`]).
+//! The arguments are parsed (`args`, `keys`, `values`), the function is parsed (`model`) and held against the
+//! rules (`validate`); a sound task is expanded (`expand`, `checks`), a faulty one becomes its errors and as much
+//! of a task as keeps them from causing others (`fallback`).
 
 mod args;
 mod checks;
@@ -20,12 +20,81 @@ use proc_macro::TokenStream;
 use quote::quote;
 
 /// Makes a task of a function.
+///
+/// The function stays what it is: calling it runs it here and now. Beside it stands a type of the same name that holds
+/// the arguments as fields, and on it:
+///
+/// - `welcome::job(..)`: a job with these arguments, to be given a delay, a priority and so on before it is enqueued;
+/// - `welcome::enqueue(&huey, ..)`: stores a job, returns its handle;
+/// - `welcome::enqueue_async(&huey, ..)`: the same without blocking a thread;
+/// - `welcome::with(..)`: every argument but the first, for the next step of a chain.
+///
+/// ```
+/// use huey::{Huey, task};
+///
+/// pub struct Mailer;
+///
+/// #[task(retries = 3, retry_delay = "10s", backoff = 2.0)]
+/// fn welcome(#[data] mailer: &Mailer, user: u64, name: String) -> Result<String, std::io::Error> {
+///     let _ = (mailer, user);
+///     Ok(format!("Dear {name}"))
+/// }
+///
+/// # fn enqueue(huey: &Huey) -> huey::Result<()> {
+/// welcome::enqueue(huey, 7, "Ada".into())?;
+/// welcome::job(8, "Grace".into()).priority(10).enqueue(huey)?;
+/// # Ok(())
+/// # }
+/// assert_eq!(welcome(&Mailer, 7, "Ada".into()).unwrap(), "Dear Ada");
+/// ```
+///
+/// # Parameters
+///
+/// - A plain one is stored: its type is owned, `Serialize`, `Deserialize` and `Send`. Sixteen at most.
+/// - `#[data] mailer: &Mailer` is borrowed from the data that the program gave to the queue; `&dyn Trait` too.
+/// - `#[ctx] ctx: &Context` is the running job's context.
+///
+/// The output is `T`, for a function that returns `T` or `Result<T, E>` by any name. `E` is anything that converts into
+/// `Box<dyn Error + Send + Sync>`.
+///
+/// # Keys
+///
+/// A bare path is a decorator: `#[task(CRITICAL, retries = 3)]`, for `static CRITICAL: Decorator`. Durations are a
+/// whole number and a unit (ms, s, m, h or d) in quotes, or any constant expression of type `Duration`; numbers may be
+/// any constant expression of their type. What is left out is taken from the decorator, then from the queue.
+///
+/// | key | meaning |
+/// |---|---|
+/// | `name = "shop::welcome"` | the stored name; else the function's path, so that moving the function parks its stored jobs |
+/// | `decorator = CRITICAL` | the same as the bare path |
+/// | `hooks(audit, polite)` | code that sees each enqueue: paths, calls of `const fn`, statics and closures, run in this order |
+/// | `queue = "mail"` | the queue of the jobs |
+/// | `priority = 10` | an `i16`; higher runs first |
+/// | `retries = 3` | a `u32`: how many more attempts a failed job is given |
+/// | `retry_delay = "10s"` | the wait before the first retry |
+/// | `backoff = 2.0` | an `f64` of 1 or more: what each wait is multiplied by to give the next |
+/// | `max_delay = "1h"` | the longest wait before a retry |
+/// | `jitter = 0.1` | an `f64` from 0 to 1: the part of a wait by which it may be changed at random |
+/// | `expires = "1h"` | how long after its enqueueing a job may be picked up |
+/// | `timeout = "30s"` | how long one attempt may take |
+/// | `retention = "1d"` | how long a result is kept; `"0s"` keeps none |
+/// | `delivery = at_most_once` | or `at_least_once`: whether a job whose consumer died is started again |
+/// | `durability = relaxed` | or `synced`: whether an enqueue returns before the job is on the disk |
+/// | `crash_limit = 3` | a `u8`: in how many crashes of its consumer a job may be running before it is dead; 0 for any number |
+/// | `crate = "renamed_huey"` | the path of the `huey` crate, if it has another name here |
+///
+/// # The name
+///
+/// The type shares its name with every type, module and crate beside it. A file `welcome.rs` whose task `welcome` is
+/// re-exported beside `mod welcome` does not compile: give the file or the task another name. The type is as visible as
+/// the function, so the arguments and the output of a `pub` task are of `pub` types. In a doc link, write
+/// ``[`welcome()`]`` for the function and ``[`struct@welcome`]`` for the type.
 #[proc_macro_attribute]
 pub fn task(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand(args.into(), item.into()).into()
+    expand(args.into(), &item.into()).into()
 }
 
-fn expand(args: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+fn expand(args: proc_macro2::TokenStream, item: &proc_macro2::TokenStream) -> proc_macro2::TokenStream {
     let mut errors = errors::Errors::default();
     let args = args::Args::read(args, &mut errors);
     let Some(function) = errors.keep(syn::parse2::<model::Function>(item.clone())) else {

@@ -83,9 +83,8 @@ fn other_item(input: ParseStream<'_>) -> Option<(Ident, &'static str)> {
             return Some((word, what));
         }
         last = Some(word);
-        if let Ok(Some(_)) = ahead.call(<Option<syn::LitStr>>::parse) {
-            continue;
-        }
+        // The ABI of `extern "C" fn`.
+        let _ = ahead.call(<Option<syn::LitStr>>::parse);
     }
     // `const LIMIT: u8 = 3;` begins like `const fn`.
     last.filter(|_| ahead.peek(Token![:]) || ahead.peek(Token![=])).map(|word| (word, "a constant"))
@@ -113,9 +112,10 @@ pub(crate) enum Param {
     Stored(Field),
     /// Borrowed from the program's data; the type behind the reference.
     Data(Type),
-    Context,
-    /// One that breaks a rule, by the name it has or is given.
-    Broken(Ident),
+    /// The running job's context, and the type as written.
+    Context(Type),
+    /// One that breaks a rule; a stored one by the name it has or is given.
+    Broken(Option<Ident>),
 }
 
 /// A task: what the expansion is made from.
@@ -124,8 +124,8 @@ pub(crate) struct Task {
     pub(crate) args: Args,
     pub(crate) params: Vec<Param>,
     pub(crate) output: Type,
-    /// Whether the function's own form, parameters apart, breaks a rule.
-    pub(crate) form_is_broken: bool,
+    /// Whether the function follows every rule, whatever the keys are.
+    pub(crate) is_sound: bool,
 }
 
 impl Task {
@@ -142,9 +142,7 @@ impl Task {
 
     /// Whether the function is known to stand in an `impl` or a `trait`.
     pub(crate) fn is_method(&self) -> bool {
-        self.function.sig.receiver().is_some()
-            || find_token(&self.function.sig, &|token| matches!(token, TokenTree::Ident(word) if word == "Self"))
-                .is_some()
+        self.function.sig.receiver().is_some() || find_word(&self.function.sig, "Self").is_some()
     }
 
     /// The path under which the expansion finds what it names.
@@ -184,13 +182,22 @@ pub(crate) fn reference(ty: &Type) -> Option<&TypeReference> {
     }
 }
 
-/// The first token that is as asked, at any depth.
-pub(crate) fn find_token(within: &impl ToTokens, asked: &dyn Fn(&TokenTree) -> bool) -> Option<TokenStream> {
-    fn find(tokens: TokenStream, asked: &dyn Fn(&TokenTree) -> bool) -> Option<TokenStream> {
-        tokens.into_iter().find_map(|token| match &token {
-            TokenTree::Group(group) => find(group.stream(), asked),
-            found => asked(found).then(|| found.to_token_stream()),
-        })
+/// The tokens without their grouping.
+pub(crate) fn flat(within: &impl ToTokens) -> Vec<TokenTree> {
+    fn flatten(tokens: TokenStream, all: &mut Vec<TokenTree>) {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => flatten(group.stream(), all),
+                token => all.push(token),
+            }
+        }
     }
-    find(within.to_token_stream(), asked)
+    let mut all = Vec::new();
+    flatten(within.to_token_stream(), &mut all);
+    all
+}
+
+/// That word, where it first stands.
+pub(crate) fn find_word(within: &impl ToTokens, wanted: &str) -> Option<TokenTree> {
+    flat(within).into_iter().find(|token| matches!(token, TokenTree::Ident(word) if word == wanted))
 }

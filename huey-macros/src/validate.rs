@@ -2,11 +2,13 @@
 
 use proc_macro2::TokenTree;
 use quote::ToTokens;
-use syn::{Attribute, FnArg, PatType, ReturnType, Signature, Type, parse_quote};
+use syn::{
+    Attribute, FnArg, GenericArgument, PatType, PathArguments, ReturnType, Signature, Type, TypeReference, parse_quote,
+};
 
 use crate::args::Args;
 use crate::errors::Errors;
-use crate::model::{Field, Function, Param, Task, bare, find_token, plain_name, reference, stand_in};
+use crate::model::{Field, Function, Param, Task, bare, find_word, flat, plain_name, reference, stand_in};
 
 /// serde reads and writes tuples of at most so many members.
 const MOST_STORED: usize = 16;
@@ -19,9 +21,8 @@ pub(crate) fn task(function: Function, args: Args, errors: &mut Errors) -> Task 
     is_not_generic(sig, errors);
     is_safe_and_of_this_language(sig, errors);
     let mut output = returns_a_value(sig, errors);
-    let form_is_broken = errors.count() > before;
 
-    let mut params = Vec::new();
+    let mut params = Vec::with_capacity(sig.inputs.len());
     for (at, (arg, marks)) in sig.inputs.iter().zip(&function.marks).enumerate() {
         if let FnArg::Typed(arg) = arg {
             params.push(parameter(at, arg, marks, errors));
@@ -29,23 +30,24 @@ pub(crate) fn task(function: Function, args: Args, errors: &mut Errors) -> Task 
     }
     has_one_context(&function.marks, errors);
     stores_few_enough(&params, errors);
+    let is_sound = errors.count() == before;
     if !function.sig.generics.params.is_empty() {
         // The types may name what the fallback does not have.
         output = parse_quote!(());
         for param in &mut params {
             if let Param::Stored(Field { name, .. }) = param {
-                *param = Param::Broken(name.clone());
+                *param = Param::Broken(Some(name.clone()));
             }
         }
     }
-    Task { function, args, params, output, form_is_broken }
+    Task { function, args, params, output, is_sound }
 }
 
 fn is_a_free_function(sig: &Signature, errors: &mut Errors) {
     let at = match sig.receiver() {
         Some(receiver) => Some(receiver.to_token_stream()),
         // Nothing else tells that the function stands in an `impl`: an attribute sees the function only.
-        None => find_token(sig, &|token| matches!(token, TokenTree::Ident(word) if word == "Self")),
+        None => find_word(sig, "Self").map(TokenTree::into_token_stream),
     };
     if let Some(at) = at {
         errors.at(at, "a task is a free function: take it out of the `impl` or `trait`, and pass what it needs");
@@ -87,10 +89,10 @@ fn returns_a_value(sig: &Signature, errors: &mut Errors) -> Type {
     let ReturnType::Type(_, ty) = &sig.output else { return unit };
     if matches!(bare(ty), Type::Never(_)) {
         errors.at(ty, "a task must end: write what it returns, or `()`, in the place of `!`");
-    } else if let Some(word) = find_token(ty, &is_impl) {
+    } else if let Some(word) = find_word(ty, "impl") {
         errors.at(word, "a task's output is stored, so its type has a name: write it in the place of `impl Trait`");
-    } else if let Some(borrowed) = reference(ty) {
-        errors.at(ty, format!("a task's output is stored, so it must be owned: write {}", owned(&borrowed.elem)));
+    } else if let Some(borrowed) = borrowed_output(ty) {
+        errors.at(borrowed, format!("a task's output is stored, so it must be owned: write {}", owned(&borrowed.elem)));
     } else {
         return (**ty).clone();
     }
@@ -101,18 +103,17 @@ fn parameter(at: usize, param: &PatType, marks: &[Attribute], errors: &mut Error
     let before = errors.count();
     has_no_cfg(param, errors);
     let role = role(marks, errors);
-    if let Some(word) = find_token(&param.ty, &is_impl) {
+    if let Some(word) = find_word(&param.ty, "impl") {
         errors.at(word, "a task cannot be generic, and `impl Trait` is: write the type itself");
     }
     let made = match role {
         Role::Data => data(param, errors).map(Param::Data),
-        Role::Context => context(param, errors).map(|()| Param::Context),
+        Role::Context => context(param, errors).map(Param::Context),
         Role::Stored => stored(param, errors).map(Param::Stored),
     };
     match made {
         Some(made) if errors.count() == before => made,
-        _ if matches!(role, Role::Stored) => Param::Broken(stand_in(param, at)),
-        _ => Param::Context,
+        _ => Param::Broken(matches!(role, Role::Stored).then(|| stand_in(param, at))),
     }
 }
 
@@ -170,9 +171,9 @@ fn data(param: &PatType, errors: &mut Errors) -> Option<Type> {
     Some(bare(&borrowed.elem).clone())
 }
 
-fn context(param: &PatType, errors: &mut Errors) -> Option<()> {
+fn context(param: &PatType, errors: &mut Errors) -> Option<Type> {
     match reference(&param.ty) {
-        Some(borrowed) if borrowed.mutability.is_none() && borrowed.lifetime.is_none() => Some(()),
+        Some(borrowed) if borrowed.mutability.is_none() && borrowed.lifetime.is_none() => Some((*param.ty).clone()),
         _ => {
             errors.at(&param.ty, "the context is borrowed while the job runs: write `&Context`");
             None
@@ -192,7 +193,7 @@ fn stored(param: &PatType, errors: &mut Errors) -> Option<Field> {
             "an argument is stored, so it must be owned: write {owned}, or mark it `#[data]` if all jobs share it"
         );
         errors.at(&param.ty, text);
-    } else if let Some(at) = find_token(&param.ty, &is_borrow) {
+    } else if let Some(at) = borrow_within(&param.ty) {
         errors.at(at, "an argument is stored, so all of it must be owned: write a type without references");
     }
     Some(Field { name: name?.clone(), ty: (*param.ty).clone() })
@@ -206,22 +207,36 @@ fn has_one_context(marks: &[Vec<Attribute>], errors: &mut Errors) {
 }
 
 fn stores_few_enough(params: &[Param], errors: &mut Errors) {
-    let stored = params.iter().filter_map(|param| match param {
-        Param::Stored(Field { name, .. }) | Param::Broken(name) => Some(name),
-        Param::Data(_) | Param::Context => None,
+    let mut stored = params.iter().filter_map(|param| match param {
+        Param::Stored(Field { name, .. }) | Param::Broken(Some(name)) => Some(name),
+        Param::Data(_) | Param::Context(_) | Param::Broken(None) => None,
     });
-    if let Some(first) = stored.skip(MOST_STORED).next() {
+    if let Some(first) = stored.nth(MOST_STORED) {
         errors.at(first, format!("a task stores at most {MOST_STORED} arguments: pass a struct"));
     }
 }
 
-fn is_impl(token: &TokenTree) -> bool {
-    matches!(token, TokenTree::Ident(word) if word == "impl")
+/// Where a type borrows: a reference, or a lifetime other than `'static`.
+fn borrow_within(ty: &Type) -> Option<TokenTree> {
+    let tokens = flat(ty);
+    let is_static = |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Ident(name)) if name == "static");
+    let mut at = tokens.iter().enumerate();
+    let found = at.find(|(at, token)| match token {
+        TokenTree::Punct(punct) if punct.as_char() == '&' => true,
+        TokenTree::Punct(punct) if punct.as_char() == '\'' => !is_static(tokens.get(at + 1)),
+        _ => false,
+    });
+    found.map(|(_, token)| token.clone())
 }
 
-/// Whether a token of a type begins a reference: `&`, or the quote of a lifetime.
-fn is_borrow(token: &TokenTree) -> bool {
-    matches!(token, TokenTree::Punct(punct) if matches!(punct.as_char(), '&' | '\''))
+/// The reference that an output is, or that a `Result` or a container of one has as its first type.
+fn borrowed_output(ty: &Type) -> Option<&TypeReference> {
+    let Type::Path(path) = bare(ty) else { return reference(ty) };
+    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(borrowed_output(ty)),
+        _ => None,
+    })?
 }
 
 /// What to write in the place of a reference.

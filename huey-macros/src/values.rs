@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, ExprUnary, Ident, Lit, LitFloat, LitStr, Path, UnOp, parse_quote};
 
 use crate::duration;
-use crate::keys::{Form, Key, Zero, nearest};
+use crate::keys::{Key, Value, Zero, nearest};
 
 /// The value of an option.
 pub(crate) enum Setting {
@@ -28,14 +28,14 @@ pub(crate) enum Setting {
     Text(LitStr),
 }
 
-/// Reads the value of an option. Keys that are no options are not asked here.
-pub(crate) fn setting(key: &Key, value: &Expr) -> syn::Result<Setting> {
-    match key.form {
-        Form::Whole { ty, least, most } => whole(key, value, least, most).map(|()| constant(ty, value)),
-        Form::Real { least, most, bounds } => real(key, value, least, most, bounds),
-        Form::Duration { zero } => length(key, value, zero),
-        Form::Word { ty, words } => word(key, value, words).map(|variant| Setting::Variant { ty, variant }),
-        Form::Text | Form::Name | Form::Decorator | Form::Hooks | Form::Crate => text(key, value).map(Setting::Text),
+/// Reads the value of an option.
+pub(crate) fn setting(key: &Key, form: Value, value: &Expr) -> syn::Result<Setting> {
+    match form {
+        Value::Whole { ty, least, most } => whole(key, value, least, most).map(|()| constant(ty, value)),
+        Value::Real { least, most, bounds } => real(key, value, least, most, bounds),
+        Value::Duration { zero } => length(key, value, zero),
+        Value::Word { ty, words } => word(key, value, words).map(|variant| Setting::Variant { ty, variant }),
+        Value::Text => text(key, value).map(Setting::Text),
     }
 }
 

@@ -11,7 +11,7 @@ use super::hook::HookResult;
 use crate::codec::{self, Bytes};
 use crate::error::Result;
 use crate::id::JobId;
-use crate::job::{Origin, Terms};
+use crate::job::{Origin, Terms, deadline};
 use crate::task::{Definition, Durability, Task};
 use crate::time::Timestamp;
 
@@ -147,7 +147,7 @@ impl EnqueueRequest<'_> {
 
     /// Changes how long after its enqueueing the job may be picked up; `None` for ever.
     pub fn set_expires(&mut self, after: Option<Duration>) {
-        self.terms.expires = after.map(|after| self.now + after);
+        self.terms.expires = after.map(|after| deadline(self.now, after));
     }
 
     /// How many more attempts a failed one is given.

@@ -7,6 +7,9 @@ use super::builder::{Choices, When};
 use crate::task::{Delivery, Durability, Options};
 use crate::time::Timestamp;
 
+/// The queue of a job for which nobody named one.
+pub(crate) const DEFAULT_QUEUE: &str = "default";
+
 /// Everything about a job but its arguments, its id and its origin.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
@@ -23,21 +26,19 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// The name of the queue of a job for which nobody named one.
-    pub(crate) const DEFAULT_QUEUE: &'static str = "default";
     const CRASH_LIMIT: u8 = 3;
 
     /// Settles the caller's choices with the task's options, which hold everything from the task outwards.
     pub(crate) fn settle(choices: Choices, options: &Options, now: Timestamp) -> Self {
         Self {
-            queue: choices.queue.unwrap_or(Cow::Borrowed(options.queue.unwrap_or(Self::DEFAULT_QUEUE))),
+            queue: choices.queue.unwrap_or(Cow::Borrowed(options.queue.unwrap_or(DEFAULT_QUEUE))),
             priority: choices.priority.or(options.priority).unwrap_or(0),
             run_at: match choices.when {
                 When::Now => now,
                 When::After(delay) => now + delay,
                 When::At(instant) => instant.max(now),
             },
-            expires: choices.expires.or(options.expires).map(|after| now + after),
+            expires: choices.expires.or(options.expires).map(|after| deadline(now, after)),
             retries: choices.retries.or(options.retries).unwrap_or(0),
             timeout: choices.timeout.or(options.timeout),
             headers: choices.headers,
@@ -46,4 +47,9 @@ impl Terms {
             crash_limit: options.crash_limit.unwrap_or(Self::CRASH_LIMIT),
         }
     }
+}
+
+/// The last instant at which a job may be picked up. Zero is past already, and not "at once".
+pub(crate) fn deadline(now: Timestamp, after: Duration) -> Timestamp {
+    if after.is_zero() { Timestamp::from_micros(now.as_micros() - 1) } else { now + after }
 }

@@ -1,0 +1,140 @@
+//! How many threads a consumer has, and what it serves.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::running::ConsumerHandle;
+use super::supervisor::start;
+use crate::error::{Error, ErrorKind, Result};
+use crate::execute::Executor;
+use crate::id::JobId;
+
+/// Makes the handle of the queue that the body of a job gets, which knows the job as the parent of what it enqueues.
+pub(crate) type Owner = Arc<dyn Fn(JobId) -> Arc<dyn Any + Send + Sync> + Send + Sync>;
+
+/// A consumer that has not started yet: [`Huey::consumer`](crate::Huey::consumer) makes one.
+///
+/// ```no_run
+/// # fn main() -> huey_core::Result<()> {
+/// # let huey = huey_core::Huey::builder().open(huey_core::Memory::new())?;
+/// huey.consumer().workers(8).run()
+/// # }
+/// ```
+#[must_use = "a consumer does nothing until it is started"]
+pub struct Consumer {
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) owner: Owner,
+    pub(crate) key: usize,
+    pub(crate) workers: usize,
+    pub(crate) async_limit: usize,
+    pub(crate) queues: Vec<String>,
+    pub(crate) grace: Duration,
+}
+
+impl Consumer {
+    pub(crate) fn new(executor: Arc<Executor>, owner: Owner, key: usize, queue: &str) -> Self {
+        Self {
+            executor,
+            owner,
+            key,
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
+            async_limit: 256,
+            queues: vec![queue.to_owned()],
+            grace: Duration::from_secs(10),
+        }
+    }
+
+    /// How many threads run plain tasks. As many as the machine has cores, unless set.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// How many async tasks run at a time. 256 unless set.
+    pub fn async_limit(mut self, limit: usize) -> Self {
+        self.async_limit = limit;
+        self
+    }
+
+    /// The queues to take jobs from, the first one first. The queue's default one unless set.
+    pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        self.queues = queues.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How long a stop waits for running jobs before it interrupts them. 10 seconds unless set.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Starts the threads and returns. Dropping the handle stops them gracefully.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_setup`] if a task of a queue that it serves needs data that nobody provided, all of it named at
+    /// once, or if there would be nobody to run anything; else when the storage or a thread cannot be used.
+    pub fn start(self) -> Result<ConsumerHandle> {
+        if self.workers == 0 && self.async_limit == 0 {
+            let text = "a consumer without workers and without places for async tasks runs nothing: set `workers`";
+            return Err(Error::new(ErrorKind::Setup, text));
+        }
+        if self.queues.is_empty() {
+            return Err(Error::new(ErrorKind::Setup, "a consumer needs a queue to serve: name one in `queues`"));
+        }
+        start(self)
+    }
+
+    /// Runs until SIGTERM or SIGINT, then stops gracefully: it claims nothing more, lets running jobs end within the
+    /// grace, and gives back what is left. A second signal ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); and if a body did not look at its [`Context`](crate::Context) after the grace, an
+    /// error that names its job.
+    #[cfg(unix)]
+    pub fn run(self) -> Result<()> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::{flag, iterator::Signals, low_level};
+
+        let fault = |error: std::io::Error| {
+            Error::unavailable(format!("the signals SIGTERM and SIGINT cannot be heard: {error}")).caused_by(error)
+        };
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(fault)?;
+        let handle = self.start()?;
+        let heard = signals.forever().next();
+        tracing::info!(signal = heard, "stopping: running jobs may end within the grace, a second signal ends at once");
+        let armed = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let second = [SIGTERM, SIGINT]
+            .map(|signal| flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed)));
+        let stopped = handle.shutdown().wait();
+        for registered in second.into_iter().flatten() {
+            low_level::unregister(registered);
+        }
+        stopped
+    }
+
+    /// Runs until nothing is queued, running or due in its queues, then stops. Jobs scheduled for later stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and when the storage cannot answer.
+    pub fn run_until_idle(self) -> Result<()> {
+        let handle = self.start()?;
+        handle.wait_idle()?;
+        handle.shutdown().wait()
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("workers", &self.workers)
+            .field("async_limit", &self.async_limit)
+            .field("queues", &self.queues)
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,14 @@
+//! The consumer: threads that claim jobs, run them and settle them, until they are told to stop.
+
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod bell;
+mod config;
+mod crew;
+mod running;
+mod supervisor;
+mod worker;
+
+pub use config::Consumer;
+pub(crate) use config::Owner;
+pub use running::{ConsumerHandle, Stopping};

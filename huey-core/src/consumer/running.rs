@@ -1,0 +1,170 @@
+//! A consumer that runs, and its stop.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::crew::Crew;
+use super::supervisor::see_off;
+use crate::error::{Error, Result};
+use crate::store::{Answer, Query, Version};
+use crate::time::Timestamp;
+
+/// How a stop went, and who waits to know.
+#[derive(Default)]
+pub(crate) struct Done {
+    state: Mutex<(Option<Result<()>>, Vec<Waker>)>,
+    told: Condvar,
+}
+
+impl Done {
+    fn lock(&self) -> MutexGuard<'_, (Option<Result<()>>, Vec<Waker>)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, result: Result<()>) {
+        let wakers = {
+            let mut state = self.lock();
+            state.0 = Some(result);
+            std::mem::take(&mut state.1)
+        };
+        self.told.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A running consumer. Dropping it stops it gracefully, and waits for that.
+#[must_use = "dropping the handle stops the consumer"]
+pub struct ConsumerHandle {
+    /// `None` once a stop has been asked for.
+    crew: Option<Arc<Crew>>,
+    done: Arc<Done>,
+    grace: Duration,
+}
+
+impl ConsumerHandle {
+    pub(crate) fn new(crew: Arc<Crew>, done: Arc<Done>, grace: Duration) -> Self {
+        Self { crew: Some(crew), done, grace }
+    }
+
+    /// Stops the consumer gracefully: nothing more is claimed from now on. Wait for the end with
+    /// [`wait`](Stopping::wait), or with `.await` in any runtime.
+    ///
+    /// ```no_run
+    /// # async fn show(consumer: huey_core::ConsumerHandle) -> huey_core::Result<()> {
+    /// consumer.shutdown().await
+    /// # }
+    /// ```
+    pub fn shutdown(mut self) -> Stopping {
+        self.stop();
+        Stopping { done: Arc::clone(&self.done) }
+    }
+
+    fn stop(&mut self) {
+        let Some(crew) = self.crew.take() else { return };
+        crew.stop_claiming();
+        let (done, grace) = (Arc::clone(&self.done), self.grace);
+        let body = {
+            let (crew, done) = (Arc::clone(&crew), Arc::clone(&done));
+            move || done.tell(see_off(&crew, grace))
+        };
+        if let Err(error) = std::thread::Builder::new().name("huey-supervisor".into()).spawn(body) {
+            tracing::warn!(%error, "the stop happens on this thread");
+            done.tell(see_off(&crew, grace));
+        }
+    }
+
+    /// Blocks until nothing is queued, running or due in the queues that it serves.
+    pub(crate) fn wait_idle(&self) -> Result<()> {
+        let Some(crew) = &self.crew else { return Ok(()) };
+        let storage = &crew.executor.storage;
+        let mut seen = Version::default();
+        loop {
+            seen = storage.wait(seen, Timestamp::MAX);
+            crew.wait_settled();
+            match storage.read(Query::Counts(crew.queues.clone()))? {
+                Answer::Counts(counts) if counts.queued == 0 && counts.running == 0 => return Ok(()),
+                Answer::Counts(_) => {}
+                other => return Err(Error::damaged(format!("the storage answered a count with {other:?}"))),
+            }
+        }
+    }
+}
+
+impl Drop for ConsumerHandle {
+    fn drop(&mut self) {
+        if self.crew.is_some() {
+            self.stop();
+            if let Err(error) = (Stopping { done: Arc::clone(&self.done) }).wait() {
+                tracing::error!(%error, "the consumer did not stop cleanly");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ConsumerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerHandle").field("grace", &self.grace).finish_non_exhaustive()
+    }
+}
+
+/// A consumer that stops. It goes on stopping if nobody waits for it.
+#[must_use = "the consumer stops anyway; `wait` or `.await` this to know when it has"]
+pub struct Stopping {
+    done: Arc<Done>,
+}
+
+impl Stopping {
+    /// Blocks until the consumer has stopped.
+    ///
+    /// # Errors
+    ///
+    /// If a body did not look at its [`Context`](crate::Context) after the grace, an error that names its job.
+    pub fn wait(self) -> Result<()> {
+        let mut state = self.done.lock();
+        loop {
+            if let Some(result) = state.0.take() {
+                return result;
+            }
+            state = self.done.told.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl fmt::Debug for Stopping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stopping")
+    }
+}
+
+/// The future of a stop.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct WaitForStop(Stopping);
+
+impl Future for WaitForStop {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut state = self.0.done.lock();
+        if let Some(result) = state.0.take() {
+            return Poll::Ready(result);
+        }
+        if !state.1.iter().any(|known| known.will_wake(context.waker())) {
+            state.1.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl IntoFuture for Stopping {
+    type Output = Result<()>;
+    type IntoFuture = WaitForStop;
+
+    fn into_future(self) -> WaitForStop {
+        WaitForStop(self)
+    }
+}

@@ -1,0 +1,104 @@
+//! Starts the crew, wakes who sleeps, and sees the crew off.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::Consumer;
+use super::crew::Crew;
+use super::running::{ConsumerHandle, Done};
+use super::worker;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Commit, Transition, Version};
+use crate::task::Durability;
+use crate::time::{Timestamp, monotonic};
+
+/// How long interrupted bodies have to notice, once the grace is over.
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// Starts the threads of a consumer.
+pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
+    let Consumer { executor, owner, key, workers, async_limit, queues, grace } = consumer;
+    let default = executor.defaults.queue.unwrap_or(crate::job::DEFAULT_QUEUE);
+    let serves = |queue: &str| queues.iter().any(|served| served == queue);
+    if let Some(missing) = executor.registry.missing_data(&executor.data, serves, default) {
+        return Err(missing);
+    }
+    let how = Commit { durability: Durability::Relaxed, hold: false };
+    executor.storage.commit(Transition::Reclaim, how)?;
+    // What was parked for want of a task may fit now.
+    let tasks = executor.registry.names().map(str::to_owned).collect();
+    executor.storage.commit(Transition::Unpark { tasks }, how)?;
+
+    let async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
+    let runs_async = !async_tasks.is_empty() && async_limit > 0;
+    let crew = Arc::new(Crew::new(executor, owner, key, queues, async_tasks));
+    let done = Arc::new(Done::default());
+    let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
+    for number in 1..=workers {
+        let name: Arc<str> = format!("huey-worker-{number}").into();
+        spawn(&crew, &name, worker::work)?;
+    }
+    if runs_async {
+        #[cfg(feature = "tokio")]
+        spawn(&crew, &"huey-async".into(), move |crew, name| {
+            if let Err(error) = super::asynchronous::run(crew, name, async_limit) {
+                tracing::error!(%error, "the runtime for async tasks could not be started");
+            }
+        })?;
+    }
+    spawn(&crew, &"huey-scheduler".into(), |crew, _| schedule(crew))?;
+    Ok(handle)
+}
+
+/// Starts a thread that signs on at once, and off however it ends.
+fn spawn(crew: &Arc<Crew>, name: &Arc<str>, body: impl FnOnce(&Arc<Crew>, &Arc<str>) + Send + 'static) -> Result<()> {
+    crew.sign_on();
+    let (hand, named) = (Arc::clone(crew), Arc::clone(name));
+    let started = std::thread::Builder::new().name(name.to_string()).spawn(move || {
+        if catch_unwind(AssertUnwindSafe(|| body(&hand, &named))).is_err() {
+            tracing::error!(thread = %named, "a thread of the consumer panicked");
+        }
+        hand.sign_off();
+    });
+    if let Err(error) = started {
+        crew.sign_off();
+        let text = format!("the thread {name} cannot be started: {error}");
+        return Err(Error::unavailable(text).caused_by(error));
+    }
+    Ok(())
+}
+
+/// Wakes who sleeps whenever something has changed or a job is due. Sleeps itself while nobody does, since who works
+/// looks for more by itself.
+fn schedule(crew: &Arc<Crew>) {
+    let mut seen = Version::default();
+    while crew.bell.somebody_idle() {
+        seen = crew.executor.storage.wait(seen, Timestamp::MAX);
+        crew.bell.ring();
+        #[cfg(feature = "tokio")]
+        crew.async_bell.notify_one();
+    }
+}
+
+/// Sees the crew off: lets running jobs end within the grace, then interrupts them, then gives back what is left.
+pub(crate) fn see_off(crew: &Arc<Crew>, grace: Duration) -> Result<()> {
+    crew.stop_claiming();
+    if crew.wait_done(monotonic().checked_add(grace)) {
+        return Ok(());
+    }
+    crew.interrupt();
+    if crew.wait_done(monotonic().checked_add(LAST_LOOK)) {
+        return Ok(());
+    }
+    let stuck = crew.abandon();
+    if stuck.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "the consumer stopped while {} still ran and did not look at its context: its job was given back, and may run \
+         beside it; call `ctx.checkpoint()?` in long bodies, or set a longer `grace`",
+        stuck.join(", ")
+    );
+    Err(Error::new(ErrorKind::Timeout, text))
+}

@@ -1,0 +1,17 @@
+//! Running a job: the context that a body sees, the attempt, what it came to, and its settle.
+//!
+//! Every ending of a body, be it a value, an error, a panic or a deadline, becomes one [`End`] first. What follows from
+//! it is decided in [`retry`], which is pure, and done in [`settle`].
+
+mod attempt;
+mod context;
+mod panic;
+mod retry;
+mod settle;
+
+#[cfg(feature = "tokio")]
+pub(crate) use attempt::AsyncBody;
+pub(crate) use attempt::{Attempt, End};
+pub(crate) use context::Stop;
+pub use context::{Context, context_of};
+pub(crate) use settle::{Executor, KEEP, Kit};

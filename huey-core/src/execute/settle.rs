@@ -1,0 +1,331 @@
+//! From a claimed job to an attempt, and from its end to a settled job that everybody has heard of.
+
+use std::any::Any;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::{Attempt, End};
+use super::context::{About, Context, Stop};
+use super::retry::{self, Decided};
+use crate::enqueue::{Registration, Registry, explain_missing};
+use crate::error::TaskError;
+use crate::job::{Head, Origin};
+use crate::signal::{Final, Signal, SignalKind, Signals, Waiters};
+use crate::state::JobState;
+use crate::store::{
+    Claimed, Commit, Ended, EndedAtPickUp, Lease, Outcome, Settled, Settlement, Storage, StorageError, Transition,
+    Verdict,
+};
+use crate::task::{Data, Durability, Options};
+use crate::time::Timestamp;
+
+/// How long a result is kept if nobody said.
+pub(crate) const KEEP: Duration = Duration::from_secs(3_600);
+
+/// What running jobs needs of a queue.
+pub(crate) struct Executor {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) registry: Registry,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) waiters: Waiters,
+    pub(crate) data: Data,
+    pub(crate) defaults: Options,
+}
+
+/// A claimed job, unpacked: all that is known of it beside its arguments.
+#[derive(Clone)]
+pub(crate) struct Kit {
+    pub(crate) lease: Lease,
+    pub(crate) stop: Stop,
+    task: Arc<str>,
+    queue: Arc<str>,
+    attempt: u32,
+    retried: u32,
+    retries: u32,
+    origin: Origin,
+    headers: Arc<[(String, String)]>,
+    durability: Durability,
+    at_most_once: bool,
+    started: Timestamp,
+    registration: Option<&'static Registration>,
+    worker: Arc<str>,
+}
+
+impl Executor {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        registry: Registry,
+        signals: Arc<Signals>,
+        waiters: Waiters,
+        data: Data,
+        defaults: Options,
+    ) -> Self {
+        super::panic::install();
+        Self { storage, registry, signals, waiters, data, defaults }
+    }
+
+    /// Unpacks a claimed job, tells that it begins, and gives what to run, or the end of a job that cannot be run.
+    pub(crate) fn begin(
+        &self,
+        claimed: Claimed,
+        worker: &Arc<str>,
+        owner: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> (Kit, Result<Attempt, End>) {
+        let head = Head::decode(&claimed.body.head);
+        let registration = self.registry.find(&claimed.task);
+        let (origin, headers, retries) = match &head {
+            Ok(head) => (head.origin, head.headers.clone(), head.retries),
+            Err(_) => (Origin::Call { parent: None }, Vec::new(), 0),
+        };
+        let kit = Kit {
+            lease: claimed.lease,
+            stop: Stop::default(),
+            task: claimed.task,
+            queue: claimed.queue,
+            attempt: claimed.attempt,
+            retried: claimed.retried,
+            retries,
+            origin,
+            headers: headers.clone().into(),
+            durability: claimed.durability,
+            at_most_once: claimed.at_most_once,
+            started: claimed.started,
+            registration,
+            worker: Arc::clone(worker),
+        };
+        if claimed.rescued {
+            self.emit(&kit, SignalKind::Rescued, None, None, None);
+        }
+        let fitting = match (registration, head) {
+            (None, _) => Err(explain_missing(&kit.task)),
+            (_, Err(error)) => Err(error.to_string()),
+            (Some(registration), Ok(head)) if head.signature != registration.task.signature => {
+                Err(format!("the parameters of `{}` are not those that this job was enqueued with", kit.task))
+            }
+            (Some(registration), Ok(head)) => Ok((registration, head)),
+        };
+        let (registration, head) = match fitting {
+            Ok(fitting) => fitting,
+            Err(why) => return (kit, Err(End::Unknown(why))),
+        };
+        if let Some(need) = registration.task.needs.iter().find(|need| !self.data.holds(need)) {
+            let missing = crate::task::Failure::MissingData((need.name)());
+            return (kit, Err(End::Failed(missing)));
+        }
+        self.emit(&kit, SignalKind::Executing, None, None, None);
+        let context = Context::new(About {
+            id: kit.lease.id,
+            task: Arc::clone(&kit.task),
+            queue: Arc::clone(&kit.queue),
+            attempt: kit.attempt,
+            origin,
+            headers,
+            timeout: head.timeout,
+            stop: kit.stop.clone(),
+            owner,
+        });
+        let attempt =
+            Attempt { body: &registration.task.body, args: claimed.body.args.0, data: self.data.clone(), context };
+        (kit, Ok(attempt))
+    }
+
+    fn decide(&self, kit: &Kit, end: End) -> Decided {
+        let options = kit.registration.map_or(Options::NONE, Registration::options).or(self.defaults);
+        let terms = retry::Terms {
+            retries: kit.retries,
+            retried: kit.retried,
+            options,
+            keep: options.retention.unwrap_or(KEEP),
+            signature: kit.registration.map_or(0, |registration| registration.task.output),
+            at_most_once: kit.at_most_once,
+            chance: chance(),
+        };
+        retry::decide(end, &terms, |error| TaskError {
+            attempt: kit.attempt,
+            worker: kit.worker.to_string(),
+            started: kit.started,
+            ended: self.storage.clock().now(),
+            ..error
+        })
+    }
+
+    /// Settles an attempt, and calls `settled` once that is inserted, or durable where that is asked for. A worker does
+    /// not wait for the disk: what is announced waits.
+    pub(crate) fn settle(self: &Arc<Self>, kit: Kit, end: End, settled: impl FnOnce() + Send + 'static) {
+        let decided = self.decide(&kit, end);
+        let settlement = Settlement { lease: kit.lease, verdict: decided.verdict.clone() };
+        let transition = Transition::Settle(vec![settlement]);
+        let how = Commit { durability: kit.durability, hold: self.signals.any() };
+        if how.durability == Durability::Relaxed {
+            let outcome = self.insist(&transition, how);
+            self.announce(&kit, decided, outcome, how);
+            settled();
+            return;
+        }
+        let executor = Arc::clone(self);
+        let again = transition.clone();
+        let done = move |outcome| {
+            let outcome = match outcome {
+                Err(error) if is_passing(&error) => executor.insist(&again, how).repeated(),
+                other => Insisted { outcome: other, repeated: false },
+            };
+            executor.announce(&kit, decided, outcome, how);
+            settled();
+        };
+        self.storage.submit(transition, how, Box::new(done));
+    }
+
+    /// Commits until the storage has an answer. Settling goes by lease, so it may be repeated.
+    fn insist(&self, transition: &Transition, how: Commit) -> Insisted {
+        let mut pause = Duration::from_millis(10);
+        let mut repeated = false;
+        loop {
+            match self.storage.commit(transition.clone(), how) {
+                Err(error) if is_passing(&error) => {
+                    tracing::error!(%error, "an attempt could not be settled yet");
+                    repeated = true;
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                outcome => return Insisted { outcome, repeated },
+            }
+        }
+    }
+
+    fn announce(&self, kit: &Kit, decided: Decided, insisted: Insisted, how: Commit) {
+        let id = kit.lease.id;
+        let Decided { verdict, signals, error, cause } = decided;
+        let settled = match insisted.outcome {
+            Ok(Outcome::Settled(settled)) => settled.first().copied().flatten(),
+            Ok(other) => {
+                tracing::error!(job = %id, "the storage answered a settle with {other:?}");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(job = %id, task = %kit.task, %error, "an attempt could not be settled");
+                return;
+            }
+        };
+        // The answer to a repeated settle finds the lease gone if the first one had been done.
+        let Some(settled) = settled.or_else(|| insisted.repeated.then(|| expected(&verdict))) else {
+            tracing::warn!(job = %id, task = %kit.task, "the attempt's lease was given away, and its end is refused");
+            return;
+        };
+        let error = error.map(Arc::new);
+        let cause: Option<Arc<str>> = cause.map(Into::into);
+        for kind in signals {
+            self.emit(kit, kind, error.clone(), cause.clone(), settled.due);
+        }
+        if settled.state.is_ended() && self.waiters.any(id) {
+            let mut ended = Ended { error: error.map(|error| (*error).clone()), ..Ended::default() };
+            ended.cause = cause.map(|cause| cause.to_string());
+            if let Verdict::Complete { output, signature, .. } = verdict {
+                (ended.output, ended.signature) = (Some(output), signature);
+            }
+            self.waiters.tell(id, Final { task: Arc::clone(&kit.task), state: settled.state, ended });
+        }
+        if how.hold {
+            self.storage.release(&[id]);
+        }
+    }
+
+    /// Tells of a job that ended when it was picked up.
+    pub(crate) fn ended_at_pick_up(&self, end: EndedAtPickUp) {
+        let head = Head::decode(&end.head);
+        let kinds: &[SignalKind] = match (end.state, end.rescued) {
+            (JobState::Expired, _) => &[SignalKind::Expired],
+            (JobState::Revoked, _) => &[SignalKind::Revoked],
+            (JobState::Lost, _) => &[SignalKind::Interrupted],
+            (_, true) => &[SignalKind::Rescued, SignalKind::Dead],
+            (_, false) => &[SignalKind::Dead],
+        };
+        for kind in kinds.iter().filter(|kind| self.signals.hears(**kind)) {
+            self.signals.emit(Signal {
+                kind: *kind,
+                sequence: 0,
+                id: end.id,
+                task: Arc::clone(&end.task),
+                queue: Arc::clone(&end.queue),
+                at: self.storage.clock().now(),
+                origin: head.as_ref().map_or(Origin::Call { parent: None }, |head| head.origin),
+                headers: head.as_ref().map(|head| head.headers.clone()).unwrap_or_default().into(),
+                run_at: None,
+                attempt: 0,
+                error: end.ended.error.clone().map(Arc::new),
+                cause: end.ended.cause.as_deref().map(Into::into),
+            });
+        }
+        if self.waiters.any(end.id) {
+            self.waiters.tell(end.id, Final { task: end.task, state: end.state, ended: end.ended });
+        }
+    }
+
+    fn emit(
+        &self,
+        kit: &Kit,
+        kind: SignalKind,
+        error: Option<Arc<TaskError>>,
+        cause: Option<Arc<str>>,
+        run_at: Option<Timestamp>,
+    ) {
+        if !self.signals.hears(kind) {
+            return;
+        }
+        self.signals.emit(Signal {
+            kind,
+            sequence: 0,
+            id: kit.lease.id,
+            task: Arc::clone(&kit.task),
+            queue: Arc::clone(&kit.queue),
+            at: self.storage.clock().now(),
+            origin: kit.origin,
+            headers: Arc::clone(&kit.headers),
+            run_at,
+            attempt: kit.attempt,
+            error,
+            cause,
+        });
+    }
+}
+
+impl std::fmt::Display for Kit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the job {} of `{}`", self.lease.id, self.task)
+    }
+}
+
+/// An outcome, and whether the transition may have been done before it.
+struct Insisted {
+    outcome: Result<Outcome, StorageError>,
+    repeated: bool,
+}
+
+impl Insisted {
+    fn repeated(self) -> Self {
+        Self { repeated: true, ..self }
+    }
+}
+
+/// Whether the same call may do better later.
+fn is_passing(error: &StorageError) -> bool {
+    matches!(error, StorageError::Unknown(_) | StorageError::Unavailable(_) | StorageError::Full(_))
+}
+
+/// The state that a verdict leads to.
+fn expected(verdict: &Verdict) -> Settled {
+    let state = match verdict {
+        Verdict::Complete { .. } => JobState::Complete,
+        Verdict::Dead { .. } => JobState::Dead,
+        Verdict::Canceled { .. } => JobState::Canceled,
+        Verdict::Lost { .. } => JobState::Lost,
+        Verdict::Parked { .. } => JobState::Parked,
+        Verdict::Retry { .. } | Verdict::Returned { .. } => JobState::Queued,
+    };
+    Settled { state, due: None }
+}
+
+/// A number from 0 to 1, another one each time.
+fn chance() -> f64 {
+    f64::from(u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,27 @@
+//! Marks the threads whose job it is to run jobs: one that waits for a job may wait for itself.
+
+use std::cell::Cell;
+
+thread_local! {
+    static QUEUE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// While it lives, this thread is a worker of the queue with that key.
+pub(crate) struct WorkerMark(usize);
+
+impl WorkerMark {
+    pub(crate) fn new(queue: usize) -> Self {
+        Self(QUEUE.replace(queue))
+    }
+}
+
+impl Drop for WorkerMark {
+    fn drop(&mut self) {
+        QUEUE.set(self.0);
+    }
+}
+
+/// Whether this thread is a worker of the queue with that key.
+pub(crate) fn is_worker_of(queue: usize) -> bool {
+    QUEUE.get() == queue
+}

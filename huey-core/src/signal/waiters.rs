@@ -1,0 +1,117 @@
+//! Those who wait for the end of a job, as threads or as futures.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::id::JobId;
+use crate::state::JobState;
+use crate::store::Ended;
+use crate::time::monotonic;
+
+/// How a job ended, as those hear it who waited for it.
+#[derive(Debug)]
+pub(crate) struct Final {
+    pub(crate) task: Arc<str>,
+    pub(crate) state: JobState,
+    pub(crate) ended: Ended,
+}
+
+#[derive(Default)]
+struct Slot {
+    state: Mutex<(Option<Arc<Final>>, Vec<Waker>)>,
+    told: Condvar,
+}
+
+type Slots = Mutex<HashMap<JobId, (Arc<Slot>, usize)>>;
+
+/// The jobs that somebody waits for.
+#[derive(Clone, Default)]
+pub(crate) struct Waiters(Arc<Slots>);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Waiters {
+    /// Begins to wait for a job. What ends after this call is not missed.
+    pub(crate) fn register(&self, id: JobId) -> Waiting {
+        let mut slots = lock(&self.0);
+        let (slot, count) = slots.entry(id).or_default();
+        *count += 1;
+        Waiting { id, slot: Arc::clone(slot), slots: Arc::clone(&self.0) }
+    }
+
+    /// Whether somebody waits for a job.
+    pub(crate) fn any(&self, id: JobId) -> bool {
+        lock(&self.0).contains_key(&id)
+    }
+
+    /// Tells those who wait for a job that it ended.
+    pub(crate) fn tell(&self, id: JobId, end: Final) {
+        let Some(slot) = lock(&self.0).get(&id).map(|(slot, _)| Arc::clone(slot)) else { return };
+        let wakers = {
+            let mut state = lock(&slot.state);
+            state.0 = Some(Arc::new(end));
+            std::mem::take(&mut state.1)
+        };
+        slot.told.notify_all();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+/// One who waits for a job. Dropping it ends the wait.
+pub(crate) struct Waiting {
+    id: JobId,
+    slot: Arc<Slot>,
+    slots: Arc<Slots>,
+}
+
+impl Waiting {
+    /// Blocks until the job ended or `until` has come; `None` for as long as it takes.
+    pub(crate) fn block(&self, until: Option<Instant>) -> Option<Arc<Final>> {
+        let mut state = lock(&self.slot.state);
+        loop {
+            if let Some(end) = &state.0 {
+                return Some(Arc::clone(end));
+            }
+            state = match until {
+                None => self.slot.told.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(monotonic());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    self.slot.told.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// The end, or a promise to wake `waker` when it comes.
+    pub(crate) fn poll(&self, waker: &Waker) -> Option<Arc<Final>> {
+        let mut state = lock(&self.slot.state);
+        if let Some(end) = &state.0 {
+            return Some(Arc::clone(end));
+        }
+        if !state.1.iter().any(|known| known.will_wake(waker)) {
+            state.1.push(waker.clone());
+        }
+        None
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut slots = lock(&self.slots);
+        if let Some((_, count)) = slots.get_mut(&self.id) {
+            *count -= 1;
+            if *count == 0 {
+                slots.remove(&self.id);
+            }
+        }
+    }
+}

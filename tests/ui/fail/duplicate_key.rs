@@ -1,0 +1,6 @@
+use huey::task;
+
+#[task(retries = 3, queue = "mail", retries = 4)]
+fn twice() {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use huey::task;
+
+#[task]
+fn wrong(#[ctx] ctx: &String) {
+    let _ = ctx;
+}
+
+fn main() {}
