@@ -43,13 +43,11 @@ pub mod __private {
     pub use serde;
 
     pub use crate::codec::{decode, encode};
-    pub use crate::enqueue::{
-        Decorator, EnqueueHook, HookFn, NamedHook, Registered, Registration, Typed, Untyped, closure, named_hook,
-    };
+    pub use crate::enqueue::{Decorator, Registered, Registration, closure, named_hook};
     pub use crate::execute::context_of;
     pub use crate::task::{
-        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Need, NotErrorRef,
-        NotResult, Options, ProbeErrorRef, ProbeResult, Returned, Step, Storable, Task,
+        Body, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Need, Options, OrUnit, Otherwise,
+        Probe, Returnable, Returned, Step, Storable, Task, kind,
     };
     pub use crate::{Context, Huey, Job, JobHandle, Result};
 }

@@ -1,7 +1,5 @@
 //! Hooks: user code before an enqueue.
 
-use std::marker::PhantomData;
-
 use super::request::EnqueueRequest;
 use crate::error::BoxError;
 use crate::id::JobId;
@@ -98,16 +96,17 @@ where
 
 /// A hook of the attribute's list, with the name it has there.
 #[doc(hidden)]
-pub struct NamedHook<T: 'static, F: 'static, M: 'static> {
+pub struct NamedHook<F: 'static> {
     hook: &'static F,
+    call: fn(&F, &mut EnqueueRequest<'_>) -> HookResult,
     name: &'static str,
-    task: PhantomData<fn() -> (T, M)>,
 }
 
-/// Takes a hook into the attribute's list.
+/// Takes a hook into the attribute's list. What it must be is asked here and nowhere else, so that a wrong one is one
+/// error.
 #[doc(hidden)]
-pub const fn named_hook<T: Task, F: HookFn<T, M>, M>(name: &'static str, hook: &'static F) -> NamedHook<T, F, M> {
-    NamedHook { hook, name, task: PhantomData }
+pub const fn named_hook<T: Task, F: HookFn<T, M>, M>(name: &'static str, hook: &'static F) -> NamedHook<F> {
+    NamedHook { hook, call: F::call, name }
 }
 
 /// Gives a closure in the attribute's list the type of its parameter.
@@ -116,9 +115,9 @@ pub const fn closure<F: Fn(&mut EnqueueRequest<'_>) -> HookResult + Send + Sync>
     hook
 }
 
-impl<T: Task, F: HookFn<T, M>, M> EnqueueHook for NamedHook<T, F, M> {
+impl<F: Send + Sync> EnqueueHook for NamedHook<F> {
     fn on_enqueue(&self, request: &mut EnqueueRequest<'_>) -> HookResult {
-        self.hook.call(request)
+        (self.call)(self.hook, request)
     }
 
     fn name(&self) -> &'static str {

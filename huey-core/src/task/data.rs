@@ -42,9 +42,9 @@ pub struct Need {
 }
 
 impl Need {
-    /// The need for a `T`.
+    /// The need for a `T`. That it can be shared is asked where it is taken, once.
     #[must_use]
-    pub const fn of<T: ?Sized + Send + Sync + 'static>() -> Self {
+    pub const fn of<T: ?Sized + 'static>() -> Self {
         Self { id: TypeId::of::<T>, name: std::any::type_name::<T> }
     }
 }

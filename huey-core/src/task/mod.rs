@@ -5,9 +5,11 @@ mod definition;
 mod ending;
 mod options;
 mod output;
+mod probe;
 
 pub use data::{Data, Need};
 pub use definition::{Body, BodyFuture, Call, Continues, Definition, Step, Task};
 pub use ending::{Cancel, Failure, Fatal, Retry, Stopped};
 pub use options::{Delivery, Durability, Options};
-pub use output::{NotErrorRef, NotResult, ProbeErrorRef, ProbeResult, Returned, Storable};
+pub use output::{Returnable, Returned, kind};
+pub use probe::{Kept, OrUnit, Otherwise, Probe, Storable};

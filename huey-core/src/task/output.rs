@@ -1,59 +1,55 @@
-//! From what a function returns to what its task yields, decided by traits so that aliases work.
+//! From what a function returns to what its task yields.
 
 use std::error::Error as StdError;
-use std::marker::PhantomData;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::ending::Failure;
 use crate::error::BoxError;
 
-/// Tells a `Result` from anything else: its inherent constant wins over the one of [`NotResult`].
-#[doc(hidden)]
-pub struct ProbeResult<T>(PhantomData<T>);
+/// A value that is no `Result`.
+const VALUE: u8 = 0;
+/// A `Result` whose error converts into a [`BoxError`].
+const RESULT: u8 = 1;
+/// A `Result` whose error lends what it holds, which conversion would hide.
+const LENDS: u8 = 2;
+/// A `Result` whose error can be neither.
+const UNFIT: u8 = 3;
 
-impl<T, E> ProbeResult<Result<T, E>> {
-    pub const IS_RESULT: bool = true;
+/// The kind of a return type, by what the probes found.
+#[doc(hidden)]
+#[must_use]
+pub const fn kind(is_result: bool, converts: bool, has_ref: bool) -> u8 {
+    match (is_result, has_ref, converts) {
+        (false, ..) => VALUE,
+        (true, true, _) => LENDS,
+        (true, false, true) => RESULT,
+        (true, false, false) => UNFIT,
+    }
 }
 
-#[doc(hidden)]
-pub trait NotResult {
-    const IS_RESULT: bool = false;
-}
-
-impl<T> NotResult for ProbeResult<T> {}
-
-/// Tells an error type that hides its content behind `AsRef<dyn Error>`, as anyhow and eyre do: turned into a box, it
-/// would lose the type of what it holds.
-#[doc(hidden)]
-pub struct ProbeErrorRef<T>(PhantomData<T>);
-
-impl<T, E: AsRef<dyn StdError + Send + Sync>> ProbeErrorRef<Result<T, E>> {
-    pub const HAS_REF: bool = true;
-}
-
-#[doc(hidden)]
-pub trait NotErrorRef {
-    const HAS_REF: bool = false;
-}
-
-impl<T> NotErrorRef for ProbeErrorRef<T> {}
-
-/// What a task's function may return.
+/// The check of return types, with the words a user needs when it fails.
 #[diagnostic::on_unimplemented(
     message = "a task cannot return `{Self}`",
     label = "the error type must convert into `Box<dyn Error + Send + Sync>`",
     note = "any `std::error::Error`, `String`, `&str`, `anyhow::Error` and `huey::BoxError` do"
 )]
 #[doc(hidden)]
-pub trait Returned<const IS_RESULT: bool, const HAS_REF: bool> {
+pub trait Returnable<const KIND: u8> {
+    const CHECKED: () = ();
+}
+
+impl<T> Returnable<VALUE> for T {}
+impl<T> Returnable<RESULT> for T {}
+impl<T> Returnable<LENDS> for T {}
+
+/// What a task's function returns, taken apart.
+#[doc(hidden)]
+pub trait Returned<const KIND: u8> {
     type Output;
 
     fn outcome(self) -> Result<Self::Output, Failure>;
 }
 
-impl<T> Returned<false, false> for T {
+impl<T> Returned<VALUE> for T {
     type Output = T;
 
     fn outcome(self) -> Result<T, Failure> {
@@ -61,7 +57,7 @@ impl<T> Returned<false, false> for T {
     }
 }
 
-impl<T, E: Into<BoxError>> Returned<true, false> for Result<T, E> {
+impl<T, E: Into<BoxError>> Returned<RESULT> for Result<T, E> {
     type Output = T;
 
     fn outcome(self) -> Result<T, Failure> {
@@ -72,7 +68,7 @@ impl<T, E: Into<BoxError>> Returned<true, false> for Result<T, E> {
     }
 }
 
-impl<T, E: Into<BoxError> + AsRef<dyn StdError + Send + Sync>> Returned<true, true> for Result<T, E> {
+impl<T, E: AsRef<dyn StdError + Send + Sync>> Returned<LENDS> for Result<T, E> {
     type Output = T;
 
     fn outcome(self) -> Result<T, Failure> {
@@ -80,37 +76,46 @@ impl<T, E: Into<BoxError> + AsRef<dyn StdError + Send + Sync>> Returned<true, tr
     }
 }
 
-/// The bound on arguments and results, with the words a user needs when it is not met.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be stored as a task's argument or result",
-    label = "must implement `serde::Serialize` and `serde::Deserialize`, be `Send`, and own what it holds",
-    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or mark the parameter `#[data]` if it is shared by all jobs"
-)]
-#[doc(hidden)]
-pub trait Storable: Send + 'static {}
+/// Compiles beside the failed [`Returnable`] check, so that it is the only error.
+impl<T, E> Returned<UNFIT> for Result<T, E> {
+    type Output = T;
 
-impl<T: Serialize + DeserializeOwned + Send + 'static> Storable for T {}
+    fn outcome(self) -> Result<T, Failure> {
+        self.map_err(|_| Failure::Unstorable("the error type of the task cannot be converted".into()))
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use super::super::probe::{Otherwise, Probe};
     use super::*;
 
     type Alias<T> = Result<T, std::io::Error>;
 
-    fn run<T, const R: bool, const H: bool>(value: T) -> Result<T::Output, Failure>
-    where
-        T: Returned<R, H>,
-    {
+    fn run<T: Returned<KIND>, const KIND: u8>(value: T) -> Result<T::Output, Failure> {
         value.outcome()
+    }
+
+    macro_rules! kind_of {
+        ($ty:ty) => {
+            kind(Probe::<$ty>::IS_RESULT, Probe::<$ty>::CONVERTS, Probe::<$ty>::HAS_REF)
+        };
     }
 
     #[test]
     fn a_result_by_any_name_yields_its_value() {
-        const PLAIN: bool = ProbeResult::<u8>::IS_RESULT;
-        const ALIAS: bool = ProbeResult::<Alias<u8>>::IS_RESULT;
-        assert_eq!(run::<u8, PLAIN, false>(3).unwrap(), 3);
-        assert_eq!(run::<Alias<u8>, ALIAS, false>(Ok(3)).unwrap(), 3);
-        let failed = run::<Alias<u8>, ALIAS, false>(Err(std::io::Error::other("disk"))).unwrap_err();
+        assert_eq!(run::<u8, { kind_of!(u8) }>(3).unwrap(), 3);
+        assert_eq!(run::<Alias<u8>, { kind_of!(Alias<u8>) }>(Ok(3)).unwrap(), 3);
+        let failed = run::<Alias<u8>, { kind_of!(Alias<u8>) }>(Err(std::io::Error::other("disk"))).unwrap_err();
         assert!(matches!(failed, Failure::Failed { message, .. } if message == "disk"));
+    }
+
+    #[test]
+    fn each_return_type_has_its_kind() {
+        struct NoError;
+        assert_eq!(kind_of!(Option<u8>), VALUE);
+        assert_eq!(kind_of!(Result<u8, String>), RESULT);
+        assert_eq!(kind_of!(Result<u8, BoxError>), LENDS);
+        assert_eq!(kind_of!(Result<u8, NoError>), UNFIT);
     }
 }
