@@ -1,0 +1,32 @@
+//! The mark: the last entry known to be on the disk.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::files::{create_private, sync_folder};
+
+const MARK_FILE: &str = "huey.mark";
+const NEW_FILE: &str = "huey.mark.new";
+
+/// The mark that was left, if it is whole.
+pub(crate) fn read(folder: &Path) -> Option<u64> {
+    let text = fs::read_to_string(folder.join(MARK_FILE)).ok()?;
+    let (number, check) = text.trim_end().split_once(' ')?;
+    let sequence: u64 = number.parse().ok()?;
+    (text == line(sequence) && !check.is_empty()).then_some(sequence)
+}
+
+/// Replaces the mark: at every instant there is the old one or the new one.
+pub(crate) fn write(folder: &Path, sequence: u64) -> io::Result<()> {
+    let new = folder.join(NEW_FILE);
+    let mut file = create_private(&new)?;
+    file.write_all(line(sequence).as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, folder.join(MARK_FILE))?;
+    sync_folder(folder)
+}
+
+fn line(sequence: u64) -> String {
+    format!("{sequence} {:08x}\n", crate::running::checksum(&sequence.to_le_bytes()))
+}

@@ -1,0 +1,122 @@
+//! The running table: which attempts have begun and not ended.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Mutex;
+
+use huey_core::store::{LogError, Running};
+
+use crate::files::create_private;
+
+const FILE: &str = "huey.running";
+const SLOT: usize = 64;
+const BEGUN: u8 = 1;
+
+/// The table in `huey.running`: a slot of 64 bytes for each attempt that can run at once. A slot is one plain write,
+/// which survives the death of the process in the system's cache, and needs no sync: a power cut is no fault of the job.
+pub(crate) struct RunningTable {
+    file: File,
+    name: String,
+    left: Mutex<Vec<(u64, u32)>>,
+}
+
+impl RunningTable {
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            create_private(&path)?;
+        }
+        let mut file = File::options().read(true).write(true).open(&path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let left = bytes.chunks_exact(SLOT).filter_map(read_slot).collect();
+        Ok(Self { file, name: path.display().to_string(), left: Mutex::new(left) })
+    }
+
+    fn write(&self, slot: usize, bytes: &[u8; SLOT]) -> Result<(), LogError> {
+        let offset = (slot * SLOT) as u64;
+        write_at(&self.file, bytes, offset)
+            .map_err(|error| LogError::failed(format!("{} could not be written: {error}", self.name)))
+    }
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+    if written == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// counter, claim, whether it has begun, check; the rest is zero.
+fn slot(counter: u64, claim: u32, state: u8) -> [u8; SLOT] {
+    let mut bytes = [0; SLOT];
+    let mut body = [0; 13];
+    for (to, from) in body.iter_mut().zip(counter.to_le_bytes().into_iter().chain(claim.to_le_bytes()).chain([state])) {
+        *to = from;
+    }
+    let check = checksum(&body).to_le_bytes();
+    for (to, from) in bytes.iter_mut().zip(body.into_iter().chain(check)) {
+        *to = from;
+    }
+    bytes
+}
+
+/// The attempt in a slot, if one has begun. A slot that was torn or never written holds none.
+fn read_slot(bytes: &[u8]) -> Option<(u64, u32)> {
+    let counter = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+    let claim = u32::from_le_bytes(bytes.get(8..12)?.try_into().ok()?);
+    let state = *bytes.get(12)?;
+    (state == BEGUN && bytes == slot(counter, claim, state)).then_some((counter, claim))
+}
+
+/// FNV-1a, to tell a torn write from a whole one.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+impl std::fmt::Debug for RunningTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RunningTable({})", self.name)
+    }
+}
+
+impl Running for RunningTable {
+    fn begin(&self, number: usize, counter: u64, claim: u32) -> Result<(), LogError> {
+        self.write(number, &slot(counter, claim, BEGUN))
+    }
+
+    fn end(&self, number: usize) -> Result<(), LogError> {
+        self.write(number, &[0; SLOT])
+    }
+
+    fn left(&self) -> Vec<(u64, u32)> {
+        self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn forget_left(&self) -> Result<(), LogError> {
+        self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        self.file.set_len(0).map_err(|error| LogError::failed(format!("{} could not be emptied: {error}", self.name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_read_back_only_if_it_is_whole() {
+        let whole = slot(7, 3, BEGUN);
+        assert_eq!(read_slot(&whole), Some((7, 3)));
+        for at in 0..17 {
+            let mut torn = whole;
+            torn[at] ^= 0x40;
+            assert_eq!(read_slot(&torn), None, "byte {at}");
+        }
+        assert_eq!(read_slot(&[0; SLOT]), None);
+    }
+}
