@@ -67,7 +67,11 @@ struct Notice {
 /// What became of a request at the hooks.
 enum Verdict {
     Go,
-    Existing(JobId),
+    Existing {
+        id: JobId,
+        /// The hook that pointed to it.
+        hook: &'static str,
+    },
 }
 
 /// The id that a caller gets, and whether its job is new.
@@ -142,10 +146,10 @@ impl Pipeline {
         let after = After { callbacks, notice: Notice::new(id, registration.task.name, origin, &terms, now) };
         let verdict = verdict.and_then(|verdict| match verdict {
             Verdict::Go => Ok(Ok(self.pack(&args, id, origin, &terms)?)),
-            Verdict::Existing(existing) => {
-                self.check_existing(existing, registration.task.name)?;
+            Verdict::Existing { id, hook } => {
+                self.check_existing(id, hook, registration.task.name)?;
                 self.await_level(terms.durability)?;
-                Ok(Err(existing))
+                Ok(Err(id))
             }
         });
         match verdict {
@@ -184,13 +188,11 @@ impl Pipeline {
             let decided = catch_unwind(AssertUnwindSafe(|| hook.on_enqueue(request)));
             let reason = match decided {
                 Ok(Ok(Decision::Go)) => continue,
-                Ok(Ok(Decision::Existing(id))) => return Ok(Verdict::Existing(id)),
+                Ok(Ok(Decision::Existing(id))) => return Ok(Verdict::Existing { id, hook: hook.name() }),
                 Ok(Err(error)) => error.to_string(),
                 Err(panic) => format!("it panicked: {}", panic_text(&*panic)),
             };
-            let (hook, task) = (hook.name().to_owned(), registration.task.name);
-            let text = format!("the hook `{hook}` refused to enqueue `{task}`: {reason}");
-            return Err(Error::new(ErrorKind::Refused { hook, reason }, text));
+            return Err(refusal(hook.name(), registration.task.name, reason));
         }
         Ok(Verdict::Go)
     }
@@ -227,16 +229,15 @@ impl Pipeline {
         })
     }
 
-    fn check_existing(&self, id: JobId, task: &str) -> Result<()> {
-        let fault = |text: String| Err(Error::new(ErrorKind::BadInput, text));
-        match self.storage.read(Query::Job(id))? {
-            Answer::Job(Ok(row)) if *row.task == *task => Ok(()),
-            Answer::Job(Ok(row)) => {
-                fault(format!("a hook of `{task}` pointed to {id}, which is a job of `{}`", row.task))
-            }
-            Answer::Job(Err(Missing::Gone)) => fault(format!("a hook of `{task}` pointed to {id}, which is gone")),
-            _ => fault(format!("a hook of `{task}` pointed to {id}, which never existed")),
-        }
+    /// A hook that points to a job which cannot stand for this one has refused it.
+    fn check_existing(&self, id: JobId, hook: &str, task: &str) -> Result<()> {
+        let reason = match self.storage.read(Query::Job(id))? {
+            Answer::Job(Ok(row)) if *row.task == *task => return Ok(()),
+            Answer::Job(Ok(row)) => format!("it pointed to {id}, which is a job of `{}`", row.task),
+            Answer::Job(Err(Missing::Gone)) => format!("it pointed to {id}, which is gone"),
+            _ => format!("it pointed to {id}, which never existed"),
+        };
+        Err(refusal(hook, task, reason))
     }
 
     /// Waits until what is already there is as durable as asked.
@@ -338,6 +339,11 @@ impl After {
         }
         self.notice
     }
+}
+
+fn refusal(hook: &str, task: &str, reason: String) -> Error {
+    let text = format!("the hook `{hook}` refused to enqueue `{task}`: {reason}");
+    Error::new(ErrorKind::Refused { hook: hook.to_owned(), reason }, text)
 }
 
 /// Lets a job go, however what follows its commit ends.

@@ -217,6 +217,10 @@ impl Executor {
         for kind in signals {
             self.emit(kit, kind, error.clone(), cause.clone(), settled.due);
         }
+        // Before the waiters are told: who registers too late for that must find the end in the store.
+        if how.hold {
+            self.storage.release(&[id]);
+        }
         if settled.state.is_ended() && self.waiters.any(id) {
             let mut ended = Ended { error: error.map(|error| (*error).clone()), ..Ended::default() };
             ended.cause = cause.map(|cause| cause.to_string());
@@ -224,9 +228,6 @@ impl Executor {
                 (ended.output, ended.signature) = (Some(output), signature);
             }
             self.waiters.tell(id, Final { task: Arc::clone(&kit.task), state: settled.state, ended });
-        }
-        if how.hold {
-            self.storage.release(&[id]);
         }
     }
 

@@ -41,7 +41,6 @@ pub(crate) struct Source {
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "the job runs anyway; write `let _ =` if nobody needs its handle"]
 pub struct JobHandle<O> {
     id: JobId,
     task: &'static str,
