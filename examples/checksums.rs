@@ -7,6 +7,7 @@
 //! Killed at any point and started again, it goes on where it was: what is left is in the queue's folder, and what was
 //! not enqueued yet is found by walking the tree again.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -37,10 +38,10 @@ fn checksum(path: Vec<u8>) -> io::Result<String> {
     loop {
         match file.read(&mut buffer)? {
             0 => break,
-            read => hash.update(&buffer[..read]),
+            read => hash.update(buffer.get(..read).unwrap_or_default()),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash.finalize().iter().fold(String::new(), |sum, byte| sum + &format!("{byte:02x}")))
 }
 
 struct Options {
@@ -185,9 +186,8 @@ fn enqueue_new(huey: &Huey, options: &Options, jobs: &mut Jobs) -> Result<Vec<St
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
                 let path = entry.path().as_os_str().as_bytes().to_vec();
-                if !jobs.contains_key(&path) {
-                    let handle = checksum::enqueue(huey, path.clone())?;
-                    jobs.insert(path, handle);
+                if let Entry::Vacant(place) = jobs.entry(path.clone()) {
+                    place.insert(checksum::enqueue(huey, path)?);
                 }
             }
             Ok(_) => {}

@@ -1,5 +1,7 @@
 //! The program of the README: a plain and an async task, enqueued and drained.
 
+#![expect(clippy::unnecessary_wraps, clippy::unused_async, reason = "hooks and tasks show their whole form")]
+
 use std::time::Duration;
 
 use huey::{Decision, EnqueueRequest, HookResult, Huey, Sled, task};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::{Error, ErrorKind};
 
 /// The largest encoded value, arguments or result, in bytes.
-pub const LIMIT: usize = 16 * 1024 * 1024;
+pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
 type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<LIMIT>>;
 

@@ -40,7 +40,6 @@ pub(crate) enum ErrorKind {
     Unknown,
     Full,
     Timeout,
-    Pending,
     WouldBlock,
     Failed(Box<TaskError>),
     Ended(crate::state::JobState),
@@ -71,10 +70,6 @@ impl Error {
     /// For storages: the place cannot be used now, and nothing happened.
     pub fn unavailable(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Unavailable, text)
-    }
-
-    pub(crate) fn kind(&self) -> &ErrorKind {
-        &self.0.kind
     }
 
     /// A value given to this call is out of its range or cannot be read.

@@ -46,8 +46,8 @@ pub mod __private {
     pub use crate::enqueue::{Decorator, Registered, Registration, closure, named_hook};
     pub use crate::execute::context_of;
     pub use crate::task::{
-        Body, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Need, Options, OrUnit, Otherwise,
-        Probe, Returnable, Returned, Step, Storable, Task, kind,
+        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Need, Options,
+        OrUnit, Otherwise, Probe, Returnable, Returned, Step, Storable, Task, kind,
     };
     pub use crate::{Context, Huey, Job, JobHandle, Result};
 }

@@ -16,6 +16,7 @@ impl Data {
     }
 
     /// The value of type `T`, if one was provided.
+    #[must_use]
     pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.0.get(&TypeId::of::<T>())?.downcast_ref::<Arc<T>>().cloned()
     }
