@@ -6,70 +6,105 @@ use std::path::{Path, PathBuf};
 
 use huey_core::{Error, Result};
 
-const FORMAT: &str = "huey-sled 1\n";
+const FORMAT_NAME: &str = "huey-sled ";
+const FORMAT_NUMBER: u32 = 1;
 const FORMAT_FILE: &str = "huey.format";
+pub(crate) const LOCK_FILE: &str = "huey.lock";
 
-/// Makes the folder ours: creates it, refuses a foreign one, names the format.
-pub(crate) fn prepare(folder: &Path) -> Result<()> {
-    let fault = |what: &str, error: io::Error| {
-        Error::unavailable(format!("the queue's folder {} cannot be {what}: {error}", folder.display()))
-    };
-    create(folder).map_err(|error| fault("created", error))?;
-    let format = folder.join(FORMAT_FILE);
-    match fs::read_to_string(&format) {
-        Ok(text) if text == FORMAT => Ok(()),
-        // A process that was killed while it named the format.
-        Ok(text) if FORMAT.starts_with(&text) => name_format(folder).map_err(|error| fault("written", error)),
-        Ok(text) => Err(Error::damaged(format!(
-            "the folder {} holds a queue of another format, `{}`, and this build reads `{}`: open it with the version \
-             of huey that wrote it",
-            folder.display(),
-            text.trim_end(),
-            FORMAT.trim_end()
-        ))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            refuse_foreign(folder).map_err(|error| fault("read", error))??;
-            name_format(folder).map_err(|error| fault("written", error))
-        }
-        Err(error) => Err(fault("read", error)),
-    }
+fn fault(folder: &Path, what: &str, error: &io::Error) -> Error {
+    Error::unavailable(format!("the queue's folder {} cannot be {what}: {error}", folder.display()))
 }
 
-fn create(folder: &Path) -> io::Result<()> {
+/// Creates the folder, durably, unless it is there.
+pub(crate) fn create(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
+    if folder.exists() {
+        return Err(Error::unavailable(format!("{} is no folder: name one for the queue", folder.display())));
+    }
+    create_missing(folder).map_err(|error| fault(folder, "created", &error))
+}
+
+fn create_missing(folder: &Path) -> io::Result<()> {
+    let missing = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).count();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
-    sync_folder(folder)?;
-    match folder.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new(".")),
-        Some(parent) => sync_folder(parent),
-        None => Ok(()),
+    for made in folder.canonicalize()?.ancestors().take(missing) {
+        sync_folder(made)?;
+        sync_parent(made)?;
     }
+    Ok(())
 }
 
-/// A folder that holds something else is not filled with a database.
-fn refuse_foreign(folder: &Path) -> io::Result<Result<()>> {
+/// Refuses a folder that holds something else, before anything is written there.
+pub(crate) fn refuse_foreign(folder: &Path) -> Result<()> {
+    let Some(name) = foreign(folder).map_err(|error| fault(folder, "read", &error))? else { return Ok(()) };
+    // Asked after the names were read: another process may just be creating a queue here, and begins with the lock.
+    if folder.join(FORMAT_FILE).exists() || folder.join(LOCK_FILE).exists() {
+        return Ok(());
+    }
+    Err(is_foreign(folder, &name))
+}
+
+/// The first name that no queue leaves behind before its format is named.
+fn foreign(folder: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if !name.starts_with("huey.") {
-            return Ok(Err(Error::damaged(format!(
-                "the folder {} holds `{name}` and no queue: name a folder that is empty, or one that does not exist yet",
-                folder.display()
-            ))));
+        if name != LOCK_FILE && name != FORMAT_FILE {
+            return Ok(Some(name.to_string_lossy().into_owned()));
         }
     }
-    Ok(Ok(()))
+    Ok(None)
 }
 
-fn name_format(folder: &Path) -> io::Result<()> {
+fn is_foreign(folder: &Path, name: &str) -> Error {
+    Error::damaged(format!(
+        "the folder {} holds `{name}` and no queue: name a folder that is empty, or one that does not exist yet",
+        folder.display()
+    ))
+}
+
+/// Under the lock: checks the format, or names it in a folder that is new.
+pub(crate) fn claim(folder: &Path) -> Result<()> {
+    let wanted = format!("{FORMAT_NAME}{FORMAT_NUMBER}\n");
+    let text = match fs::read(folder.join(FORMAT_FILE)) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(fault(folder, "read", &error)),
+    };
+    if text == wanted {
+        return Ok(());
+    }
+    // Whoever was killed while it named the format had done nothing else.
+    if wanted.starts_with(&text) {
+        if let Some(name) = foreign(folder).map_err(|error| fault(folder, "read", &error))? {
+            return Err(is_foreign(folder, &name));
+        }
+        return name_format(folder, &wanted).map_err(|error| fault(folder, "written", &error));
+    }
+    let shown = folder.display();
+    let number = text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim_end().parse::<u32>().ok());
+    Err(Error::damaged(match number {
+        Some(number) if number > FORMAT_NUMBER => format!(
+            "the queue in {shown} was written by a newer huey: its format is {number}, and this build reads \
+             {FORMAT_NUMBER}: open it with the newer version"
+        ),
+        _ => format!(
+            "the queue in {shown} is of another format, `{}`, and this build reads `{}`: restore {FORMAT_FILE} from a \
+             copy, or name another folder",
+            text.trim_end(),
+            wanted.trim_end()
+        ),
+    }))
+}
+
+fn name_format(folder: &Path, text: &str) -> io::Result<()> {
     let mut file = create_private(&folder.join(FORMAT_FILE))?;
-    file.write_all(FORMAT.as_bytes())?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
     sync_folder(folder)
 }
@@ -92,14 +127,44 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// sled 0.34 writes a snapshot when it opens, under a name that it would take for a finished one if it was killed on
-/// the way, and then refuses the folder for ever.
-pub(crate) fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
-    for path in named(folder, |name| name.starts_with("snap.") && name.ends_with(".generating"))? {
+/// Makes the name of the folder itself durable.
+fn sync_parent(folder: &Path) -> io::Result<()> {
+    match folder.parent().map(sync_folder) {
+        // A folder that may be passed and not be read cannot be synced, and is not ours to change.
+        Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!(folder = %folder.display(), "the parent folder may not be read, so it is not synced");
+            Ok(())
+        }
+        Some(done) => done,
+        None => Ok(()),
+    }
+}
+
+/// Under the lock, before sled opens: removes what a killed open leaves behind and sled would refuse for ever.
+pub(crate) fn remove_unfinished(folder: &Path, segment: usize) -> io::Result<()> {
+    // Written when sled opens, under a name that it would take for a finished snapshot.
+    let mut unfinished = named(folder, |name| name.starts_with("snap.") && name.ends_with(".generating"))?;
+    // Written at creation in two pieces, never synced, and read as if it were whole.
+    let conf = folder.join("conf");
+    match fs::read(&conf) {
+        Ok(bytes) if is_unfinished(&bytes, segment) => unfinished.push(conf),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    for path in unfinished {
         tracing::info!(file = %path.display(), "removing what a killed open left behind");
         fs::remove_file(path)?;
     }
     Ok(())
+}
+
+/// Whether sled's `conf` is a beginning of what it writes for our settings, or the zeros that a power cut leaves. It
+/// writes the same again. Anything else stays, for sled to judge.
+fn is_unfinished(conf: &[u8], segment: usize) -> bool {
+    const CHECK: usize = 4;
+    let text = format!("segment_size: {segment}\nuse_compression: false\nversion: 0.34\n");
+    let cut = conf.len() < text.len() + CHECK && conf.iter().zip(text.as_bytes()).all(|(is, should)| is == should);
+    cut || conf.iter().all(|byte| *byte == 0)
 }
 
 /// Blobs are never synced by sled, and entries are small enough to need none.
@@ -113,20 +178,28 @@ pub(crate) fn has_blobs(folder: &Path) -> io::Result<bool> {
 
 /// After sled has opened: its files are for their owner alone, and durable under their names.
 pub(crate) fn settle_names(folder: &Path, created: bool) -> io::Result<()> {
+    let blobs = folder.join("blobs");
     for path in named(folder, |name| name == "db" || name == "conf" || name.starts_with("snap."))? {
-        #[cfg(unix)]
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        make_private(&path, 0o600)?;
         if created {
             File::options().write(true).open(&path)?.sync_all()?;
         }
     }
+    make_private(&blobs, 0o700)?;
     if created {
-        let blobs = folder.join("blobs");
-        if blobs.is_dir() {
-            sync_folder(&blobs)?;
-        }
+        sync_folder(&blobs)?;
+        sync_parent(&folder.canonicalize()?)?;
     }
     sync_folder(folder)
+}
+
+/// sled creates its files with the modes of the process.
+fn make_private(path: &Path, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+    Ok(())
 }
 
 fn named(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
@@ -138,4 +211,21 @@ fn named(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf
         }
     }
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conf_is_removed_only_if_it_was_cut() {
+        let whole = b"segment_size: 4096\nuse_compression: false\nversion: 0.34\n\x01\x02\x03\x04";
+        for end in 0..whole.len() {
+            assert!(is_unfinished(&whole[..end], 4096), "cut at {end}");
+        }
+        assert!(is_unfinished(&[0; 60], 4096));
+        assert!(!is_unfinished(whole, 4096));
+        assert!(!is_unfinished(whole, 8192), "other settings are not a cut");
+        assert!(!is_unfinished(b"segment_size: 4x", 4096));
+    }
 }

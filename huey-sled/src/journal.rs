@@ -1,76 +1,118 @@
 //! The log of the journal in sled: a key for each entry, its number.
 
+use std::any::Any;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use huey_core::store::{Barrier, Entry, Log, LogError};
+use huey_core::store::{Barrier, ENTRY_LIMIT, Entry, Log, LogError};
 
 use crate::barrier::FileBarrier;
 use crate::lock::FolderLock;
 
-/// A log in sled. It owns the only handle of the database: after a failed write that is dead, and must be gone before
-/// the folder can be opened again.
-pub struct SledLog {
+/// The only handle of the database, with its panics contained: after a failed write that is dead, and must be gone
+/// before the folder can be opened again.
+pub(crate) struct Handle {
     /// `None` only while it is dropped.
     db: Option<sled::Db>,
-    barrier: Arc<FileBarrier>,
     lock: Arc<FolderLock>,
     folder: PathBuf,
 }
 
-impl SledLog {
-    pub(crate) fn new(db: sled::Db, barrier: FileBarrier, lock: Arc<FolderLock>, folder: PathBuf) -> Self {
-        Self { db: Some(db), barrier: Arc::new(barrier), lock, folder }
+impl Handle {
+    pub(crate) fn new(db: sled::Db, lock: Arc<FolderLock>, folder: PathBuf) -> Self {
+        Self { db: Some(db), lock, folder }
     }
 
-    /// Calls sled, whose panics end here.
     fn call<T>(&self, what: &str, act: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, LogError> {
         let shown = self.folder.display();
         let Some(db) = &self.db else { return Err(LogError::failed(format!("the queue in {shown} is closed"))) };
         match catch_unwind(AssertUnwindSafe(|| act(db))) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(fault(&format!("{what} in {shown} failed"), &error)),
-            Err(_) => {
-                self.lock.poison();
-                Err(LogError::damaged(format!("sled panicked at {what} in {shown}")))
+            Ok(Err(error)) => {
+                Err(LogError { message: format!("{what} in {shown} failed: {error}"), damaged: is_damage(&error) })
             }
+            Err(panic) => {
+                self.lock.poison();
+                Err(LogError::damaged(format!(
+                    "sled panicked at {what} in {shown} ({}), and this process cannot open it again",
+                    said(&*panic)
+                )))
+            }
+        }
+    }
+
+    fn number(&self, key: &[u8]) -> Result<u64, LogError> {
+        key.try_into().map(u64::from_be_bytes).map_err(|_| {
+            LogError::damaged(format!("the journal in {} holds a key that is no number", self.folder.display()))
+        })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        if self.lock.is_poisoned() {
+            // A thread that panicked may have left others waiting for it, and closing waits for them.
+            std::mem::forget(db);
+        } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            // sled ends with a sync, and panics if that fails, having let go of its file. What counts is on the disk
+            // already, or was never confirmed.
+            tracing::warn!(folder = %self.folder.display(), "sled panicked while it was closed");
         }
     }
 }
 
-/// An error of sled's, in words.
-pub(crate) fn fault(what: &str, error: &sled::Error) -> LogError {
+/// Whether an error of sled's is about what is stored, so that trying again will not help.
+pub(crate) fn is_damage(error: &sled::Error) -> bool {
     match error {
-        sled::Error::Corruption { .. } => LogError::damaged(format!("{what}: {error}")),
-        _ => LogError::failed(format!("{what}: {error}")),
+        sled::Error::Io(error) => matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData),
+        _ => true,
     }
 }
 
-fn number(key: &[u8]) -> Result<u64, LogError> {
-    let key = key.try_into().map_err(|_| LogError::damaged("a key of the journal is no number".to_owned()))?;
-    Ok(u64::from_be_bytes(key))
+/// What a panic said.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("no text")
+}
+
+/// A log in sled.
+pub struct SledLog {
+    handle: Handle,
+    barrier: Arc<FileBarrier>,
+}
+
+impl SledLog {
+    pub(crate) fn new(handle: Handle, barrier: FileBarrier) -> Self {
+        Self { handle, barrier: Arc::new(barrier) }
+    }
+
+    fn remove(&self, sequence: u64) -> Result<(), LogError> {
+        self.handle.call("a removal", |db| db.remove(sequence.to_be_bytes())).map(drop)
+    }
 }
 
 impl Log for SledLog {
     fn append(&mut self, sequence: u64, entry: &[u8]) -> Result<(), LogError> {
-        self.call("a write", |db| db.insert(sequence.to_be_bytes(), entry)).map(drop)
+        debug_assert!(entry.len() <= ENTRY_LIMIT, "larger entries would go to blobs, which sled never syncs");
+        self.handle.call("a write", |db| db.insert(sequence.to_be_bytes(), entry)).map(drop)
     }
 
     fn read(&self, sequence: u64) -> Result<Option<Entry>, LogError> {
-        Ok(self.call("a read", |db| db.get(sequence.to_be_bytes()))?.map(Entry::new))
+        Ok(self.handle.call("a read", |db| db.get(sequence.to_be_bytes()))?.map(Entry::new))
     }
 
     fn remove_oldest(&mut self, sequence: u64) -> Result<(), LogError> {
-        self.call("a removal", |db| db.remove(sequence.to_be_bytes())).map(drop)
+        self.remove(sequence)
     }
 
     fn remove_newest(&mut self, sequence: u64) -> Result<(), LogError> {
-        self.remove_oldest(sequence)
+        self.remove(sequence)
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
-        self.call("a flush", |db| db.flush()).map(drop)
+        self.handle.call("a flush", |db| db.flush()).map(drop)
     }
 
     fn barrier(&self) -> Arc<dyn Barrier> {
@@ -80,10 +122,10 @@ impl Log for SledLog {
     fn scan(&self, each: &mut dyn FnMut(u64, &[u8]) -> Result<(), LogError>) -> Result<(), LogError> {
         // The first error ends the scan: sled may yield errors without end.
         let mut stopped = Ok(());
-        self.call("a scan", |db| {
+        self.handle.call("a scan", |db| {
             for pair in db.iter() {
                 let (key, entry) = pair?;
-                stopped = number(&key).and_then(|sequence| each(sequence, &entry));
+                stopped = self.handle.number(&key).and_then(|sequence| each(sequence, &entry));
                 if stopped.is_err() {
                     break;
                 }
@@ -94,23 +136,12 @@ impl Log for SledLog {
     }
 
     fn free_space(&self) -> Option<u64> {
-        fs2::available_space(&self.folder).ok()
-    }
-}
-
-impl Drop for SledLog {
-    fn drop(&mut self) {
-        let db = self.db.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-            // sled ends with a sync, and panics if that fails, as it does after a failed write. What counts is on the
-            // disk already, or was never confirmed.
-            tracing::warn!(folder = %self.folder.display(), "sled panicked while it was closed");
-        }
+        fs2::available_space(&self.handle.folder).ok()
     }
 }
 
 impl std::fmt::Debug for SledLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SledLog({})", self.folder.display())
+        write!(f, "SledLog({})", self.handle.folder.display())
     }
 }

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use huey_core::Result;
 use huey_core::store::{OpenStorage, Storage, StorageOptions, engine};
 
+pub use journal::SledLog;
 pub use medium::SledMedium;
 
 /// A folder that keeps a queue. It is created if nothing is there.

@@ -5,11 +5,17 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use huey_core::{Error, Result};
 
-const LOCK_FILE: &str = "huey.lock";
+use crate::files::LOCK_FILE;
+
+/// How long a lock is tried for. A child of any process that is just being started holds its parent's locks until it
+/// runs its own program, and a killed holder lets go only when the system has cleaned up.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// What this process has to do with a folder.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,56 +34,59 @@ fn here() -> MutexGuard<'static, Option<HashMap<PathBuf, Held>>> {
 /// A folder, locked. An OS lock alone would not do: within a process, systems differ in what it means.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
+    /// `None` until it is locked, and once it is not.
+    file: Option<File>,
     key: PathBuf,
-    _file: File,
 }
 
 impl FolderLock {
-    /// Takes the lock, or says at once who has it.
+    /// Takes the lock, or says who has it.
     pub(crate) fn take(folder: &Path) -> Result<Self> {
         let shown = folder.display();
         let fault =
             |error: io::Error| Error::unavailable(format!("the queue's folder {shown} cannot be locked: {error}"));
-        let key = folder.canonicalize().map_err(fault)?;
-        let mut here = here();
-        let held = here.get_or_insert_default();
-        match held.get(&key) {
-            Some(Held::Open) => {
-                return Err(Error::in_use(format!(
-                    "the queue in {shown} is already open in this process (pid {}): share the `Huey`, which is cheap to \
-                     clone",
-                    std::process::id()
-                )));
-            }
-            Some(Held::Poisoned) => {
-                return Err(Error::damaged(format!(
-                    "sled panicked on the queue in {shown}, and this process cannot open it again: start another one, \
-                     and restore the folder from a copy if the panic comes back"
-                )));
-            }
-            None => {}
-        }
+        let mut lock = Self::register(folder, folder.canonicalize().map_err(fault)?)?;
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(folder.join(LOCK_FILE)).map_err(fault)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Only for the message: whoever holds it may be writing it now.
-                let _ = file.read_to_string(&mut holder);
-                let holder = if holder.trim().is_empty() { "another process" } else { holder.trim() };
-                return Err(Error::in_use(format!(
-                    "the queue in {shown} is open in {holder}: stop that first, or use another folder"
-                )));
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::in_use(format!(
+                        "the queue in {shown} is open in {}: stop that first, or use another folder",
+                        holder(&mut file)
+                    )));
+                }
+                Err(TryLockError::Error(error)) => return Err(fault(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(fault(error)),
         }
         sign(&mut file).map_err(fault)?;
-        held.insert(key.clone(), Held::Open);
-        Ok(Self { key, _file: file })
+        lock.file = Some(file);
+        Ok(lock)
+    }
+
+    /// Enters the folder in the list of this process.
+    fn register(folder: &Path, key: PathBuf) -> Result<Self> {
+        let shown = folder.display();
+        let mut here = here();
+        let held = here.get_or_insert_default();
+        match held.get(&key) {
+            Some(Held::Open) => Err(Error::in_use(format!(
+                "the queue in {shown} is already open in this process (pid {}): share the handle, since `Huey` is cheap \
+                 to clone",
+                std::process::id()
+            ))),
+            Some(Held::Poisoned) => Err(poisoned(folder)),
+            None => {
+                held.insert(key.clone(), Held::Open);
+                Ok(Self { file: None, key })
+            }
+        }
     }
 
     /// sled panicked: the folder is not opened again in this process.
@@ -90,11 +99,30 @@ impl FolderLock {
     }
 }
 
+/// Why a folder on which sled panicked is not opened again.
+pub(crate) fn poisoned(folder: &Path) -> Error {
+    Error::damaged(format!(
+        "sled panicked on the queue in {}, and this process cannot open it again: start it anew, and restore the folder \
+         from a copy if the panic comes back",
+        folder.display()
+    ))
+}
+
+/// Who has the lock. Only for the message: the text may be missing or old while the holder writes it.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    match file.read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "another process".to_owned(),
+    }
+}
+
 fn sign(file: &mut File) -> io::Result<()> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
-    writeln!(file, "process {} since {} (Unix time {since})", std::process::id(), clock_text(since))
+    // In one write, so that nobody reads half of it.
+    file.write_all(format!("process {} since {}\n", std::process::id(), clock_text(since)).as_bytes())
 }
 
 /// The instant in UTC, for people. Days to a date as in Howard Hinnant's `civil_from_days`.
@@ -112,11 +140,19 @@ fn clock_text(seconds: u64) -> String {
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
+        let file = self.file.take();
         let mut here = here();
         let held = here.get_or_insert_default();
-        if held.get(&self.key) == Some(&Held::Open) {
-            held.remove(&self.key);
+        if held.get(&self.key) == Some(&Held::Poisoned) {
+            // sled's own lock lives on with its threads. As long as it does, others are told by whom.
+            std::mem::forget(file);
+            return;
         }
+        if let Some(file) = file {
+            // Not left to closing it: a child that is being started has a copy of the descriptor.
+            let _ = file.unlock();
+        }
+        held.remove(&self.key);
     }
 }
 

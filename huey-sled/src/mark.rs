@@ -12,9 +12,9 @@ const NEW_FILE: &str = "huey.mark.new";
 /// The mark that was left, if it is whole.
 pub(crate) fn read(folder: &Path) -> Option<u64> {
     let text = fs::read_to_string(folder.join(MARK_FILE)).ok()?;
-    let (number, check) = text.trim_end().split_once(' ')?;
-    let sequence: u64 = number.parse().ok()?;
-    (text == line(sequence) && !check.is_empty()).then_some(sequence)
+    let (number, _) = text.split_once(' ')?;
+    let sequence = number.parse().ok()?;
+    (text == line(sequence)).then_some(sequence)
 }
 
 /// Replaces the mark: at every instant there is the old one or the new one.

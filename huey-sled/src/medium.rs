@@ -1,15 +1,18 @@
 //! A folder as a medium: locked once, opened as often as a failure makes it necessary.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Instant;
 
 use huey_core::store::{BARRIER, LogError, Medium, Running};
 use huey_core::{Error, Result};
 
 use crate::barrier::FileBarrier;
-use crate::journal::SledLog;
-use crate::lock::FolderLock;
+use crate::journal::{Handle, SledLog, is_damage, said};
+use crate::lock::{self, FolderLock};
 use crate::running::RunningTable;
 use crate::{files, mark};
 
@@ -19,7 +22,7 @@ use crate::{files, mark};
 const SEGMENT: usize = 4 * 1024 * 1024;
 const _: () = assert!(BARRIER * 10 < SEGMENT);
 
-/// A locked folder that holds a queue.
+/// A locked folder that holds a queue. It stays locked until this, its log and its running table are gone.
 #[derive(Debug)]
 pub struct SledMedium {
     folder: PathBuf,
@@ -29,77 +32,92 @@ pub struct SledMedium {
 }
 
 impl SledMedium {
-    /// Creates the folder if it is not there, and locks it.
+    /// Creates the folder if it is not there, and locks it. `cache` is in bytes.
     ///
     /// # Errors
     ///
     /// [`Error::is_in_use`] naming the holder; [`Error::is_damaged`] if the folder holds something else or another
     /// format; [`Error::is_unavailable`] if it cannot be created or read.
     pub fn new(folder: PathBuf, cache: u64) -> Result<Self> {
-        let fault = |error: std::io::Error| unavailable(&folder, &error);
-        // Not before it is known to be a folder for queues: the lock is a file in it.
-        if folder.exists() && !folder.is_dir() {
-            return Err(Error::unavailable(format!("{} is no folder: name one for the queue", folder.display())));
-        }
-        files::prepare(&folder)?;
+        files::create(&folder)?;
+        // The lock is a file as well, so it is not put into a folder of somebody else.
+        files::refuse_foreign(&folder)?;
         let lock = Arc::new(FolderLock::take(&folder)?);
-        let running = Arc::new(RunningTable::open(&folder).map_err(fault)?);
-        Ok(Self { folder, cache, lock, running })
+        files::claim(&folder)?;
+        let running = RunningTable::open(&folder, Arc::clone(&lock)).map_err(|error| {
+            Error::unavailable(format!("the running table of the queue in {} failed: {error}", folder.display()))
+        })?;
+        Ok(Self { folder, cache, lock, running: Arc::new(running) })
+    }
+
+    fn unavailable(&self, error: &io::Error) -> Error {
+        Error::unavailable(format!("the queue in {} cannot be opened: {error}", self.folder.display()))
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        Error::damaged(format!(
+            "the queue in {} is damaged: {what}; nothing was deleted: restore the folder from a copy, or move it away \
+             to start an empty queue",
+            self.folder.display()
+        ))
     }
 
     fn open_db(&self) -> Result<sled::Db> {
-        let shown = self.folder.display();
         let config = sled::Config::new()
             .path(&self.folder)
             .cache_capacity(self.cache)
             .segment_size(SEGMENT)
             .flush_every_ms(None);
-        match catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Ok(Ok(db)) => Ok(db),
-            Ok(Err(error @ sled::Error::Corruption { .. })) => Err(Error::damaged(format!(
-                "the queue in {shown} is damaged: {error}; nothing was deleted: restore the folder from a copy, or move \
-                 it away to start an empty queue"
-            ))),
-            Ok(Err(error)) => Err(Error::unavailable(format!("the queue in {shown} cannot be opened: {error}"))),
-            Err(_) => {
-                self.lock.poison();
-                Err(Error::damaged(format!(
-                    "the queue in {shown} is damaged: sled panicked when it was opened; nothing was deleted: restore \
-                     the folder from a copy, or move it away to start an empty queue"
-                )))
-            }
+        let until = Instant::now() + lock::PATIENCE;
+        loop {
+            return match catch_unwind(AssertUnwindSafe(|| config.open())) {
+                Ok(Ok(db)) => Ok(db),
+                // The last handle's descriptor, in its threads or in a child that is just being started.
+                Ok(Err(error)) if is_locked(&error) && Instant::now() < until => {
+                    sleep(lock::PAUSE);
+                    continue;
+                }
+                Ok(Err(error)) if is_damage(&error) => Err(self.damaged(&error.to_string())),
+                Ok(Err(error)) => {
+                    let shown = self.folder.display();
+                    Err(Error::unavailable(format!("the queue in {shown} cannot be opened: {error}")))
+                }
+                Err(panic) => {
+                    self.lock.poison();
+                    Err(self.damaged(&format!(
+                        "sled panicked when it was opened ({}), and this process cannot open it again",
+                        said(&*panic)
+                    )))
+                }
+            };
         }
     }
 }
 
-fn unavailable(folder: &Path, error: &std::io::Error) -> Error {
-    Error::unavailable(format!("the queue in {} cannot be opened: {error}", folder.display()))
+/// Whether sled's own lock on its file was the reason.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock"))
 }
 
 impl Medium for SledMedium {
     type Log = SledLog;
 
     fn open(&self) -> Result<SledLog> {
-        let fault = |error: std::io::Error| unavailable(&self.folder, &error);
+        let fault = |error: io::Error| self.unavailable(&error);
         if self.lock.is_poisoned() {
-            return Err(Error::damaged(format!(
-                "sled panicked on the queue in {}, and this process cannot open it again",
-                self.folder.display()
-            )));
+            return Err(lock::poisoned(&self.folder));
         }
-        files::remove_unfinished_snapshots(&self.folder).map_err(fault)?;
+        if files::has_blobs(&self.folder).map_err(fault)? {
+            return Err(self.damaged("its folder `blobs` holds files, which a queue never writes"));
+        }
+        files::remove_unfinished(&self.folder, SEGMENT).map_err(fault)?;
         // Until something was known to be durable, the names of the files may not be.
         let created = mark::read(&self.folder).is_none();
-        let db = self.open_db()?;
+        // From here on the database is closed with its panics contained, also if a later step fails.
+        let db = Handle::new(self.open_db()?, Arc::clone(&self.lock), self.folder.clone());
         let barrier = FileBarrier::open(&self.folder).map_err(fault)?;
         files::settle_names(&self.folder, created).map_err(fault)?;
-        if files::has_blobs(&self.folder).map_err(fault)? {
-            return Err(Error::damaged(format!(
-                "the queue in {} holds blobs, which it never writes: restore the folder from a copy",
-                self.folder.display()
-            )));
-        }
-        Ok(SledLog::new(db, barrier, Arc::clone(&self.lock), self.folder.clone()))
+        Ok(SledLog::new(db, barrier))
     }
 
     fn running(&self) -> Arc<dyn Running> {

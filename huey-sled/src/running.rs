@@ -3,15 +3,18 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use huey_core::store::{LogError, Running};
 
 use crate::files::create_private;
+use crate::lock::FolderLock;
 
 const FILE: &str = "huey.running";
 const SLOT: usize = 64;
 const BEGUN: u8 = 1;
+/// How much of the table is there from the start, so that attempts can begin while the disk is full.
+const RESERVED: usize = 64 * SLOT;
 
 /// The table in `huey.running`: a slot of 64 bytes for each attempt that can run at once. A slot is one plain write,
 /// which survives the death of the process in the system's cache, and needs no sync: a power cut is no fault of the job.
@@ -19,10 +22,12 @@ pub(crate) struct RunningTable {
     file: File,
     name: String,
     left: Mutex<Vec<(u64, u32)>>,
+    /// Whoever can write here holds the folder.
+    _lock: Arc<FolderLock>,
 }
 
 impl RunningTable {
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path, lock: Arc<FolderLock>) -> io::Result<Self> {
         let path = folder.join(FILE);
         if !path.exists() {
             create_private(&path)?;
@@ -30,8 +35,26 @@ impl RunningTable {
         let mut file = File::options().read(true).write(true).open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let left = bytes.chunks_exact(SLOT).filter_map(read_slot).collect();
-        Ok(Self { file, name: path.display().to_string(), left: Mutex::new(left) })
+        let mut left = Vec::new();
+        for (number, bytes) in bytes.chunks(SLOT).enumerate() {
+            match read_slot(bytes) {
+                Some(attempt) => left.push(attempt),
+                None if bytes.iter().all(|byte| *byte == 0) => {}
+                None => tracing::warn!(
+                    file = %path.display(),
+                    slot = number,
+                    "the note of a begun attempt is torn, so no crash is counted for it"
+                ),
+            }
+        }
+        if let Some(missing) = RESERVED.checked_sub(bytes.len()) {
+            write_at(&file, &vec![0; missing], bytes.len() as u64)?;
+        }
+        Ok(Self { file, name: path.display().to_string(), left: Mutex::new(left), _lock: lock })
+    }
+
+    fn left_notes(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, slot: usize, bytes: &[u8; SLOT]) -> Result<(), LogError> {
@@ -95,12 +118,20 @@ impl Running for RunningTable {
     }
 
     fn left(&self) -> Vec<(u64, u32)> {
-        self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.left_notes().clone()
     }
 
     fn forget_left(&self) -> Result<(), LogError> {
-        self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
-        self.file.set_len(0).map_err(|error| LogError::failed(format!("{} could not be emptied: {error}", self.name)))
+        let mut left = self.left_notes();
+        // Overwritten, not cut off: the space stays ours. A kill on the way leaves some notes, which name claims that
+        // nobody has any more.
+        let forgotten = self
+            .file
+            .metadata()
+            .and_then(|file| write_at(&self.file, &vec![0; usize::try_from(file.len()).unwrap_or(0)], 0));
+        forgotten.map_err(|error| LogError::failed(format!("{} could not be emptied: {error}", self.name)))?;
+        left.clear();
+        Ok(())
     }
 }
 

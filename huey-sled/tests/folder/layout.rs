@@ -1,0 +1,81 @@
+//! Which folders are taken, and how they are made.
+
+use std::fs;
+use std::path::Path;
+
+use huey_core::store::Medium;
+
+use crate::support::{Folder, medium};
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_left_as_it_is() {
+    for name in ["letters.txt", "db", "huey.toml"] {
+        let folder = Folder::new(&format!("foreign-{name}"));
+        fs::create_dir(folder.path()).unwrap();
+        fs::write(folder.file(name), "").unwrap();
+        let text = medium(folder.path()).unwrap_err().to_string();
+        assert!(text.contains(folder.path().to_str().unwrap()) && text.contains(&format!("`{name}`")), "{text}");
+        assert_eq!(names(folder.path()), [name]);
+    }
+}
+
+#[test]
+fn an_empty_folder_is_taken() {
+    let folder = Folder::new("empty");
+    fs::create_dir(folder.path()).unwrap();
+    folder.medium().open().unwrap();
+}
+
+#[test]
+fn a_file_is_no_folder() {
+    let folder = Folder::new("file");
+    fs::create_dir(folder.path()).unwrap();
+    fs::write(folder.file("plain"), "").unwrap();
+    let text = medium(&folder.file("plain")).unwrap_err().to_string();
+    assert!(text.contains("is no folder"), "{text}");
+}
+
+#[test]
+fn another_format_is_refused_and_a_newer_one_named() {
+    for (format, word) in [("huey-sled 2\n", "written by a newer huey"), ("letters\n", "another format, `letters`")] {
+        let folder = Folder::filled("format", 1);
+        fs::write(folder.file("huey.format"), format).unwrap();
+        let before = names(folder.path());
+        let error = medium(folder.path()).unwrap_err();
+        assert!(error.is_damaged());
+        let text = error.to_string();
+        assert!(text.contains(word) && text.contains(folder.path().to_str().unwrap()), "{text}");
+        assert_eq!(names(folder.path()), before);
+        assert_eq!(fs::read_to_string(folder.file("huey.format")).unwrap(), format);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_folder_and_its_files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let outer = Folder::new("modes");
+    let inner = outer.file("a").join("queue");
+    let queue = medium(&inner).unwrap();
+    // The second open writes a snapshot.
+    drop(queue.open().unwrap());
+    let _log = queue.open().unwrap();
+    queue.mark(1).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&inner), 0o700);
+    let mut seen = 0;
+    for name in names(&inner) {
+        let path = inner.join(&name);
+        assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{name}");
+        seen += 1;
+    }
+    assert!(seen >= 8, "conf, db, a snapshot, blobs, and four of ours: {seen}");
+}
