@@ -80,15 +80,7 @@ impl Huey {
     }
 
     fn source(&self) -> Source {
-        Source {
-            storage: Arc::clone(&self.inner.pipeline.storage),
-            waiters: self.inner.executor.waiters.clone(),
-            key: self.key(),
-        }
-    }
-
-    fn key(&self) -> usize {
-        Arc::as_ptr(&self.inner.executor).addr()
+        Source { storage: Arc::clone(&self.inner.pipeline.storage), waiters: self.inner.executor.waiters.clone() }
     }
 
     fn handle_of<T: Task>(&self, enqueued: Enqueued) -> JobHandle<T::Output> {
@@ -192,17 +184,20 @@ impl Huey {
             Arc::new(Huey { inner: Arc::clone(&inner), parent: Some(parent) }) as Arc<dyn Any + Send + Sync>
         });
         let queue = self.inner.executor.defaults.queue.unwrap_or(DEFAULT_QUEUE);
-        Consumer::new(Arc::clone(&self.inner.executor), owner, self.key(), queue)
+        Consumer::new(Arc::clone(&self.inner.executor), owner, queue)
     }
 
     /// Makes everything durable and closes the store, whoever still holds a handle. Later calls get
-    /// [`Error::is_closed`].
+    /// [`Error::is_closed`], and so do those who wait for a job.
     ///
     /// # Errors
     ///
     /// When something could not be made durable.
     pub fn close(&self) -> Result<()> {
-        Ok(self.storage()?.close()?)
+        let closed = self.storage()?.close();
+        // Nobody will tell those who wait of an end any more.
+        self.inner.executor.waiters.close();
+        Ok(closed?)
     }
 }
 
@@ -464,16 +459,16 @@ impl HueyBuilder {
     pub fn open(self, storage: impl OpenStorage) -> Result<Huey> {
         let registry = Registry::collect(&self.named)?;
         let storage = storage.open_storage(self.storage)?;
-        let signals = Arc::new(self.signals);
+        let (signals, waiters) = (Arc::new(self.signals), Waiters::default());
         let executor = Executor::new(
             Arc::clone(&storage),
             registry,
             Arc::clone(&signals),
-            Waiters::default(),
+            waiters.clone(),
             self.data,
             self.defaults,
         );
-        let pipeline = Pipeline::new(storage, signals, self.hooks, self.defaults);
+        let pipeline = Pipeline::new(storage, signals, waiters, self.hooks, self.defaults);
         let inner = Inner { pipeline: Arc::new(pipeline), executor: Arc::new(executor), process: std::process::id() };
         Ok(Huey { inner: Arc::new(inner), parent: None })
     }

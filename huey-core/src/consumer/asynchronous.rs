@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::crew::Crew;
 use crate::execute::{AsyncBody, End};
+use crate::signal::WorkerMark;
 use crate::store::{Claimed, StorageError, Tasks};
 
 /// Claimed at a time: no more than a transition should carry.
@@ -20,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Runs the runtime until the crew stops claiming and all that was claimed has been settled.
 pub(crate) fn run(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A body that blocks this thread until another job ends may wait for itself; it can `.await` that.
+    let _mark = WorkerMark::new(crew.executor.waiters.key());
     runtime.block_on(claim_loop(crew, name, limit));
     // Bodies are settled or given back by now; what blocks in one must not hold up the stop.
     runtime.shutdown_background();

@@ -26,7 +26,6 @@ pub(crate) type Owner = Arc<dyn Fn(JobId) -> Arc<dyn Any + Send + Sync> + Send +
 pub struct Consumer {
     pub(crate) executor: Arc<Executor>,
     pub(crate) owner: Owner,
-    pub(crate) key: usize,
     pub(crate) workers: usize,
     pub(crate) async_limit: usize,
     pub(crate) queues: Vec<String>,
@@ -34,11 +33,10 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(executor: Arc<Executor>, owner: Owner, key: usize, queue: &str) -> Self {
+    pub(crate) fn new(executor: Arc<Executor>, owner: Owner, queue: &str) -> Self {
         Self {
             executor,
             owner,
-            key,
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             async_limit: 256,
             queues: vec![queue.to_owned()],
@@ -96,6 +94,8 @@ impl Consumer {
     /// error that names its job.
     #[cfg(unix)]
     pub fn run(self) -> Result<()> {
+        use std::sync::atomic::AtomicBool;
+
         use signal_hook::consts::{SIGINT, SIGTERM};
         use signal_hook::{flag, iterator::Signals, low_level};
 
@@ -104,13 +104,20 @@ impl Consumer {
         };
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(fault)?;
         let handle = self.start()?;
+        // What is registered first runs first: the first signal arms what the second one sets off.
+        let armed = Arc::new(AtomicBool::new(false));
+        let mut registered = Vec::new();
+        for signal in [SIGTERM, SIGINT] {
+            let shutdown = flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed));
+            registered.push(shutdown.map_err(fault)?);
+        }
+        for signal in [SIGTERM, SIGINT] {
+            registered.push(flag::register(signal, Arc::clone(&armed)).map_err(fault)?);
+        }
         let heard = signals.forever().next();
         tracing::info!(signal = heard, "stopping: running jobs may end within the grace, a second signal ends at once");
-        let armed = Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let second = [SIGTERM, SIGINT]
-            .map(|signal| flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed)));
         let stopped = handle.shutdown().wait();
-        for registered in second.into_iter().flatten() {
+        for registered in registered {
             low_level::unregister(registered);
         }
         stopped

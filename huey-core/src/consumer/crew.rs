@@ -15,8 +15,6 @@ use crate::time::monotonic;
 pub(crate) struct Crew {
     pub(crate) executor: Arc<Executor>,
     pub(crate) owner: Owner,
-    /// Tells this queue's workers from others.
-    pub(crate) key: usize,
     pub(crate) queues: Vec<String>,
     /// Names of the async tasks, which plain workers leave alone.
     pub(crate) async_tasks: Vec<String>,
@@ -33,9 +31,10 @@ pub(crate) struct Crew {
 #[derive(Default)]
 struct Attempts {
     running: HashMap<usize, Running>,
-    free: Vec<usize>,
     /// Threads and claimers that have not ended.
     hands: usize,
+    /// The grace is over: what begins now is told to end at once.
+    interrupted: bool,
 }
 
 struct Running {
@@ -53,17 +52,10 @@ pub(crate) struct Place {
 }
 
 impl Crew {
-    pub(crate) fn new(
-        executor: Arc<Executor>,
-        owner: Owner,
-        key: usize,
-        queues: Vec<String>,
-        async_tasks: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(executor: Arc<Executor>, owner: Owner, queues: Vec<String>, async_tasks: Vec<String>) -> Self {
         Self {
             executor,
             owner,
-            key,
             queues,
             async_tasks,
             bell: Bell::default(),
@@ -114,8 +106,11 @@ impl Crew {
         let owner = (self.owner)(lease.id);
         let (kit, attempt) = self.executor.begin(claimed, worker, Some(owner));
         let place = {
+            let slot = self.executor.take_slot();
             let mut attempts = self.lock();
-            let slot = attempts.free.pop().unwrap_or(attempts.running.len());
+            if attempts.interrupted {
+                kit.stop.because(Stopped::Shutdown);
+            }
             let running = Running {
                 kit: kit.clone(),
                 returned: false,
@@ -156,6 +151,9 @@ impl Crew {
     #[cfg(feature = "tokio")]
     pub(crate) fn cancel_with(&self, slot: usize, cancel: Arc<tokio::sync::Notify>) {
         if let Some(running) = self.lock().running.get_mut(&slot) {
+            if running.kit.stop.reason().is_some() {
+                cancel.notify_one();
+            }
             running.cancel = Some(cancel);
         }
     }
@@ -168,6 +166,11 @@ impl Crew {
     /// Waits until no attempt is between its claim and its settle.
     pub(crate) fn wait_settled(&self) {
         self.wait_while(None, |attempts| !attempts.running.is_empty());
+    }
+
+    /// Waits until no attempt whose body has returned is unsettled, or `until` has come.
+    pub(crate) fn wait_returned(&self, until: Option<Instant>) {
+        self.wait_while(until, |attempts| attempts.running.values().any(|running| running.returned));
     }
 
     fn wait_while(&self, until: Option<Instant>, busy: impl Fn(&Attempts) -> bool) -> bool {
@@ -189,7 +192,9 @@ impl Crew {
 
     /// Tells every running body to end.
     pub(crate) fn interrupt(&self) {
-        for running in self.lock().running.values() {
+        let mut attempts = self.lock();
+        attempts.interrupted = true;
+        for running in attempts.running.values() {
             running.kit.stop.because(Stopped::Shutdown);
             #[cfg(feature = "tokio")]
             if let Some(cancel) = &running.cancel {
@@ -224,8 +229,8 @@ impl Drop for Place {
         self.crew.executor.storage.end(self.slot);
         let mut attempts = self.crew.lock();
         attempts.running.remove(&self.slot);
-        attempts.free.push(self.slot);
         drop(attempts);
+        self.crew.executor.give_slot(self.slot);
         self.crew.over.notify_all();
     }
 }

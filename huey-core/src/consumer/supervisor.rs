@@ -15,10 +15,12 @@ use crate::time::{Timestamp, monotonic};
 
 /// How long interrupted bodies have to notice, once the grace is over.
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// How long the ends of bodies that have returned may take to be stored and told, once nothing else is awaited.
+const LAST_SETTLES: Duration = Duration::from_secs(5);
 
 /// Starts the threads of a consumer.
 pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
-    let Consumer { executor, owner, key, workers, async_limit, queues, grace } = consumer;
+    let Consumer { executor, owner, workers, async_limit, queues, grace } = consumer;
     let default = executor.defaults.queue.unwrap_or(crate::job::DEFAULT_QUEUE);
     let serves = |queue: &str| queues.iter().any(|served| served == queue);
     if let Some(missing) = executor.registry.missing_data(&executor.data, serves, default) {
@@ -32,7 +34,7 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
 
     let async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
     let runs_async = !async_tasks.is_empty() && async_limit > 0;
-    let crew = Arc::new(Crew::new(executor, owner, key, queues, async_tasks));
+    let crew = Arc::new(Crew::new(executor, owner, queues, async_tasks));
     let done = Arc::new(Done::default());
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
     for number in 1..=workers {
@@ -92,6 +94,7 @@ pub(crate) fn see_off(crew: &Arc<Crew>, grace: Duration) -> Result<()> {
         return Ok(());
     }
     let stuck = crew.abandon();
+    crew.wait_returned(monotonic().checked_add(LAST_SETTLES));
     if stuck.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::crew::Crew;
-use crate::handle::WorkerMark;
+use crate::signal::WorkerMark;
 use crate::store::{StorageError, Tasks};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -12,7 +12,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Works until the crew stops claiming.
 pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>) {
-    let _mark = WorkerMark::new(crew.key);
+    let _mark = WorkerMark::new(crew.executor.waiters.key());
     let mut pause = FIRST_PAUSE;
     while !crew.is_stopping() {
         match turn(crew, name) {

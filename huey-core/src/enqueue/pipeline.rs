@@ -13,7 +13,7 @@ use crate::codec::{self, Bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::job::{Head, Job, Origin, Terms};
-use crate::signal::{Signal, SignalKind, Signals};
+use crate::signal::{Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::store::{Answer, Body, Commit, Missing, NewJob, Outcome, Query, Storage, StorageError, Transition};
 use crate::task::{Delivery, Durability, Options, Task};
 use crate::time::Timestamp;
@@ -25,6 +25,7 @@ const IDS: u32 = 1024;
 pub(crate) struct Pipeline {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) signals: Arc<Signals>,
+    waiters: Waiters,
     hooks: Vec<Box<dyn EnqueueHook>>,
     /// What holds where nothing nearer says otherwise.
     pub(crate) defaults: Options,
@@ -85,10 +86,11 @@ impl Pipeline {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         signals: Arc<Signals>,
+        waiters: Waiters,
         hooks: Vec<Box<dyn EnqueueHook>>,
         defaults: Options,
     ) -> Self {
-        Self { storage, signals, hooks, defaults, ids: Mutex::default(), proven: Mutex::default() }
+        Self { storage, signals, waiters, hooks, defaults, ids: Mutex::default(), proven: Mutex::default() }
     }
 
     /// Takes one job all the way: returns once it is stored at its level and announced.
@@ -116,7 +118,11 @@ impl Pipeline {
             Ok(Passed::Staged(staged)) => {
                 let (transition, how, after) = self.commit_of(*staged);
                 let pipeline = Arc::clone(self);
-                let told = move |outcome| done(pipeline.finish(after, outcome, how));
+                let told = move |outcome| {
+                    // Receivers run on the thread that settles come from.
+                    let _mark = WorkerMark::new(pipeline.waiters.key());
+                    done(pipeline.finish(after, outcome, how));
+                };
                 self.storage.submit(transition, how, Box::new(told));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::attempt::{Attempt, End};
@@ -11,13 +11,13 @@ use super::retry::{self, Decided};
 use crate::enqueue::{Registration, Registry, explain_missing};
 use crate::error::TaskError;
 use crate::job::{Head, Origin};
-use crate::signal::{Final, Signal, SignalKind, Signals, Waiters};
+use crate::signal::{Final, Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::state::JobState;
 use crate::store::{
     Claimed, Commit, Ended, EndedAtPickUp, Lease, Outcome, Settled, Settlement, Storage, StorageError, Transition,
     Verdict,
 };
-use crate::task::{Data, Durability, Options};
+use crate::task::{Data, Durability, Failure, Options};
 use crate::time::Timestamp;
 
 /// How long a result is kept if nobody said.
@@ -31,6 +31,14 @@ pub(crate) struct Executor {
     pub(crate) waiters: Waiters,
     pub(crate) data: Data,
     pub(crate) defaults: Options,
+    slots: Mutex<Slots>,
+}
+
+/// The numbers in the storage's table of running attempts, which all consumers of the queue share.
+#[derive(Default)]
+struct Slots {
+    free: Vec<usize>,
+    next: usize,
 }
 
 /// A claimed job, unpacked: all that is known of it beside its arguments.
@@ -62,7 +70,20 @@ impl Executor {
         defaults: Options,
     ) -> Self {
         super::panic::install();
-        Self { storage, registry, signals, waiters, data, defaults }
+        Self { storage, registry, signals, waiters, data, defaults, slots: Mutex::default() }
+    }
+
+    /// A slot of the running table that no other attempt has.
+    pub(crate) fn take_slot(&self) -> usize {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.free.pop().unwrap_or_else(|| {
+            slots.next += 1;
+            slots.next - 1
+        })
+    }
+
+    pub(crate) fn give_slot(&self, slot: usize) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).free.push(slot);
     }
 
     /// Unpacks a claimed job, tells that it begins, and gives what to run, or the end of a job that cannot be run.
@@ -110,7 +131,7 @@ impl Executor {
             Err(why) => return (kit, Err(End::Unknown(why))),
         };
         if let Some(need) = registration.task.needs.iter().find(|need| !self.data.holds(need)) {
-            let missing = crate::task::Failure::MissingData((need.name)());
+            let missing = Failure::MissingData((need.name)());
             return (kit, Err(End::Failed(missing)));
         }
         self.emit(&kit, SignalKind::Executing, None, None, None);
@@ -154,23 +175,25 @@ impl Executor {
     /// not wait for the disk: what is announced waits.
     pub(crate) fn settle(self: &Arc<Self>, kit: Kit, end: End, settled: impl FnOnce() + Send + 'static) {
         let decided = self.decide(&kit, end);
-        let settlement = Settlement { lease: kit.lease, verdict: decided.verdict.clone() };
-        let transition = Transition::Settle(vec![settlement]);
-        let how = Commit { durability: kit.durability, hold: self.signals.any() };
-        if how.durability == Durability::Relaxed {
-            let outcome = self.insist(&transition, how);
-            self.announce(&kit, decided, outcome, how);
+        let transition = settling(&kit, &decided);
+        let synced = kit.durability == Durability::Synced;
+        let how = Commit { durability: kit.durability, hold: synced || self.signals.any() };
+        if !synced {
+            let insisted = self.insist(&transition, how);
+            self.conclude(&kit, decided, insisted, how);
             settled();
             return;
         }
         let executor = Arc::clone(self);
         let again = transition.clone();
         let done = move |outcome| {
-            let outcome = match outcome {
+            // Every settle comes by this thread, so a receiver that waits here would wait for ever.
+            let _mark = WorkerMark::new(executor.waiters.key());
+            let insisted = match outcome {
                 Err(error) if is_passing(&error) => executor.insist(&again, how).repeated(),
                 other => Insisted { outcome: other, repeated: false },
             };
-            executor.announce(&kit, decided, outcome, how);
+            executor.conclude(&kit, decided, insisted, how);
             settled();
         };
         self.storage.submit(transition, how, Box::new(done));
@@ -191,6 +214,17 @@ impl Executor {
                 outcome => return Insisted { outcome, repeated },
             }
         }
+    }
+
+    /// Announces the end. One that cannot be stored becomes the error that says so.
+    fn conclude(&self, kit: &Kit, decided: Decided, insisted: Insisted, how: Commit) {
+        if let Err(StorageError::Refused(why)) = &insisted.outcome {
+            let end = End::Failed(Failure::Unstorable(format!("the end of the attempt cannot be stored: {why}")));
+            let decided = self.decide(kit, end);
+            let insisted = self.insist(&settling(kit, &decided), how);
+            return self.announce(kit, decided, insisted, how);
+        }
+        self.announce(kit, decided, insisted, how);
     }
 
     fn announce(&self, kit: &Kit, decided: Decided, insisted: Insisted, how: Commit) {
@@ -294,6 +328,10 @@ impl std::fmt::Display for Kit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the job {} of `{}`", self.lease.id, self.task)
     }
+}
+
+fn settling(kit: &Kit, decided: &Decided) -> Transition {
+    Transition::Settle(vec![Settlement { lease: kit.lease, verdict: decided.verdict.clone() }])
 }
 
 /// An outcome, and whether the transition may have been done before it.

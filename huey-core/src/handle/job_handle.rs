@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::worker_mark::is_worker_of;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result, TaskError};
 use crate::id::JobId;
-use crate::signal::{Waiters, Waiting};
+use crate::signal::{News, Waiters, Waiting, is_worker_of};
 use crate::state::JobState;
-use crate::store::{Answer, Commit, Ended, Missing, Outcome, Query, Row, Storage, Transition};
+use crate::store::{Answer, Commit, Ended, Missing, Outcome, Query, Row, Storage, StorageError, Transition};
 use crate::time::monotonic;
 
 /// Where a handle looks for its job.
@@ -24,8 +23,6 @@ use crate::time::monotonic;
 pub(crate) struct Source {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) waiters: Waiters,
-    /// Tells this queue's worker threads from others.
-    pub(crate) key: usize,
 }
 
 /// A job, as its caller sees it; `O` is what its task yields.
@@ -151,15 +148,16 @@ impl<O: DeserializeOwned> JobHandle<O> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_timeout`] if it has not ended within `timeout`; it goes on. [`Error::is_would_block`] on a worker
-    /// thread of the same queue, which may be the one that the job waits for. Else as [`get`](Self::get).
+    /// [`Error::is_timeout`] if it has not ended within `timeout`; it goes on. [`Error::is_would_block`] on a thread
+    /// that runs or settles jobs of the same queue, which may be the one that the job waits for.
+    /// [`Error::is_closed`] once the queue is closed. Else as [`get`](Self::get).
     pub fn wait(&self, timeout: Duration) -> Result<O> {
-        if is_worker_of(self.source.key) {
+        if is_worker_of(self.source.waiters.key()) {
             return Err(Error::new(
                 ErrorKind::WouldBlock,
                 format!(
-                    "a worker thread cannot wait for the job {} of `{}`, which may need that very thread: make the task \
-                     that waits an `async fn` and `.await` the handle",
+                    "a thread that runs or settles jobs cannot wait for the job {} of `{}`, which may need that very \
+                     thread: `.await` the handle in an `async fn` task, or wait on a thread of your own",
                     self.id, self.task
                 ),
             ));
@@ -170,11 +168,18 @@ impl<O: DeserializeOwned> JobHandle<O> {
             return Ok(output);
         }
         match waiting.block(until) {
-            Some(end) => self.output(&end.task, end.state, &end.ended),
+            Some(news) => self.hear(&news),
             None => Err(Error::new(
                 ErrorKind::Timeout,
                 format!("the job {} of `{}` has not ended within {timeout:?}; it goes on", self.id, self.task),
             )),
+        }
+    }
+
+    fn hear(&self, news: &News) -> Result<O> {
+        match news {
+            News::Ended(end) => self.output(&end.task, end.state, &end.ended),
+            News::Closed => Err(StorageError::Closed.into()),
         }
     }
 
@@ -233,7 +238,7 @@ impl<O: DeserializeOwned> Future for WaitForJob<O> {
             }
         }
         match self.waiting.as_ref().and_then(|waiting| waiting.poll(context.waker())) {
-            Some(end) => Poll::Ready(self.handle.output(&end.task, end.state, &end.ended)),
+            Some(news) => Poll::Ready(self.handle.hear(&news)),
             None => Poll::Pending,
         }
     }

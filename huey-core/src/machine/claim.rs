@@ -16,6 +16,9 @@ use crate::store::{Claimed, Ended, EndedAtPickUp, Lease, Outcome, Tasks};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
+/// A claim ends at most so many jobs whose time is over. It stirs, so that whoever waits claims again.
+const MOST_ENDED: usize = 256;
+
 /// What deciding a claim needs.
 pub(super) struct Claim<'a> {
     pub(super) state: &'a State,
@@ -42,7 +45,7 @@ impl Claim<'_> {
             Suspicion::None => {
                 for queue in queues {
                     let mut turns = Turns::new(self.state, queue, tasks);
-                    while claimed.len() < most as usize {
+                    while claimed.len() < most as usize && ended.len() < MOST_ENDED {
                         let Some(work) = turns.next() else { break };
                         self.pick_up(work, &mut claimed, &mut ended, &mut decided)?;
                     }
@@ -94,7 +97,7 @@ impl Claim<'_> {
         let item = WorkItem {
             phase: Phase::Running,
             at: self.now,
-            claim: before.claim.wrapping_add(1),
+            claim: before.claim.saturating_add(1).max(self.state.least_claim),
             attempts: before.attempts.saturating_add(1),
             flags: before.flags.with_rescued(false),
             ..before

@@ -46,7 +46,7 @@ pub(crate) fn decide(
         // Leases end with the process: opening the store has taken back all there were.
         Transition::Reclaim => Ok(Decided { outcome: Some(Outcome::Reclaimed(0)), ..Decided::default() }),
         Transition::Unpark { tasks } => Ok(unpark(state, &tasks)),
-        Transition::Take { id } => take(state, fetch, id),
+        Transition::Take { id } => take(state, fetch, id, now),
     }
 }
 
@@ -69,7 +69,7 @@ fn enqueue(state: &State, jobs: Vec<NewJob>, writes: Vec<(String, Bytes)>) -> Re
             return Err(StorageError::Refused(format!("the id {} was not made for this store", job.id)));
         }
         // A repeated enqueue: the job is there, or was and is gone.
-        if state.index.get(job.id.counter()).is_some() {
+        if state.is_known(job.id.counter()) {
             continue;
         }
         known = false;
@@ -144,10 +144,11 @@ fn unpark(state: &State, tasks: &[String]) -> Decided {
     decided
 }
 
-fn take(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<Decided, Refusal> {
-    let row = query::job(state, fetch, id)?.ok();
+fn take(state: &State, fetch: &dyn Fetch, id: JobId, now: Timestamp) -> Result<Decided, Refusal> {
+    let row = query::job(state, fetch, id, now)?.ok();
     let mut decided = Decided::default();
-    if state.result_of(id).is_some() && !state.is_held(id.counter()) {
+    // An id that only shares its counter with a result has no row.
+    if row.is_some() && state.result_of(id).is_some() && !state.is_held(id.counter()) {
         decided.effects.push(Effect::Drop(Key::Result(id.counter())));
     }
     decided.outcome = Some(Outcome::Taken(row));

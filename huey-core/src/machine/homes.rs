@@ -65,9 +65,10 @@ impl Homes {
         self.first
     }
 
-    /// The oldest entry, if nothing lives in it and another follows: the newest is never removed.
-    pub(crate) fn removable(&self) -> Option<u64> {
-        (self.entries.len() > 1 && self.entries.front()?.live == 0).then_some(self.first)
+    /// The first entry in which something lives, or the newest one, which is never removed.
+    pub(crate) fn first_live(&self) -> u64 {
+        let dead = self.entries.iter().take_while(|entry| entry.live == 0).count();
+        self.first + dead.min(self.entries.len().saturating_sub(1)) as u64
     }
 
     /// The size of the entry `sequence` and whether nothing lives in it.
@@ -82,6 +83,12 @@ impl Homes {
             self.first += 1;
             self.total = self.total.saturating_sub(u64::from(entry.bytes));
         }
+    }
+
+    /// Each entry: its number, how many items live in it, and its size.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, u32, u32)> + '_ {
+        (self.first..).zip(&self.entries).map(|(sequence, entry)| (sequence, entry.live, entry.bytes))
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -102,18 +109,18 @@ mod tests {
         let mut homes = Homes::default();
         homes.open(5);
         homes.fill(5, 100);
-        assert_eq!(homes.removable(), None);
+        assert_eq!(homes.first_live(), 5);
         homes.open(6);
         homes.fill(6, 50);
         let (first, second) = (Place::new(5, 0, 40), Place::new(5, 41, 30));
         homes.gain(first);
         homes.gain(second);
-        assert_eq!((homes.removable(), homes.life(5)), (None, Some((100, false))));
+        assert_eq!((homes.first_live(), homes.life(5)), (5, Some((100, false))));
         homes.lose(first);
         homes.lose(second);
         homes.lose(Place::NONE);
-        assert_eq!((homes.removable(), homes.live(), homes.total()), (Some(5), 0, 150));
+        assert_eq!((homes.first_live(), homes.live(), homes.total()), (6, 0, 150));
         homes.close_oldest();
-        assert_eq!((homes.removable(), homes.total()), (None, 50));
+        assert_eq!((homes.first(), homes.first_live(), homes.total()), (6, 6, 50));
     }
 }

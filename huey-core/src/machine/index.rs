@@ -79,8 +79,8 @@ impl Index {
         })
     }
 
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn blocks(&self) -> usize {
+    #[cfg(test)]
+    fn blocks(&self) -> usize {
         self.blocks.len()
     }
 }

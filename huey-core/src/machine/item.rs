@@ -9,6 +9,7 @@ use crate::store::{Body, Ended};
 
 /// One change of the state, complete in itself. A copy made by compaction is the same `Put`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "items are made one at a time and never kept")]
 pub(crate) enum Effect {
     Put(Item),
     Drop(Key),

@@ -9,6 +9,7 @@ mod homes;
 mod index;
 mod item;
 mod names;
+mod past;
 mod place;
 mod query;
 mod ready;
@@ -17,12 +18,11 @@ mod settle;
 mod state;
 mod work;
 
-pub(crate) use decide::{Decided, Refusal, decide};
-pub(crate) use homes::Homes;
+pub(crate) use decide::{Decided, decide};
 pub(crate) use item::{Effect, Item, Key};
 pub(crate) use place::Place;
 pub(crate) use query::answer;
-pub(crate) use state::State;
+pub(crate) use state::{Inherited, State};
 pub(crate) use work::Phase;
 
 use crate::store::{Body, StorageError};

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use super::claim::seconds;
 use super::item::{Effect, Item, Note, ResultItem};
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
@@ -14,27 +15,20 @@ use crate::time::Timestamp;
 
 pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
     Ok(match query {
-        Query::Job(id) => Answer::Job(match job(state, fetch, id)? {
-            // A result past its retention is gone, whether or not it was dropped yet.
-            Ok(_) if is_late(state, fetch, id, now)? => Err(Missing::Gone),
-            other => other,
-        }),
+        Query::Job(id) => Answer::Job(job(state, fetch, id, now)?),
         Query::Counts(queues) => Answer::Counts(counts(state, &queues)),
         Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
         Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
     })
 }
 
-fn is_late(state: &State, fetch: &dyn Fetch, id: JobId, now: Timestamp) -> Result<bool, StorageError> {
-    let Some(place) = state.result_of(id) else { return Ok(false) };
-    match fetch.fetch(place)? {
-        Effect::Put(Item::Result(result)) => Ok(result.keep_until < super::claim::seconds(now)),
-        other => Err(StorageError::misplaced("result", place, &other)),
-    }
-}
-
 /// What is known of a job.
-pub(super) fn job(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<Result<Box<Row>, Missing>, StorageError> {
+pub(super) fn job(
+    state: &State,
+    fetch: &dyn Fetch,
+    id: JobId,
+    now: Timestamp,
+) -> Result<Result<Box<Row>, Missing>, StorageError> {
     if let Some(work) = state.work_of(id) {
         return Ok(Ok(Box::new(live(state, fetch, work)?)));
     }
@@ -43,10 +37,14 @@ pub(super) fn job(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<Result<
             Effect::Put(Item::Result(result)) => result,
             other => return Err(StorageError::misplaced("result", place, &other)),
         };
-        if result.work.id(state.salt) == id {
-            return Ok(Ok(Box::new(past(state, result))));
-        }
-        return Ok(Err(Missing::NeverExisted));
+        return Ok(if result.work.id(state.salt) != id {
+            Err(Missing::NeverExisted)
+        } else if result.keep_until < seconds(now) {
+            // A result past its retention is gone, whether or not it was dropped yet.
+            Err(Missing::Gone)
+        } else {
+            Ok(Box::new(past(state, result)))
+        });
     }
     let existed = id.salt() == state.salt && id.counter() < state.reserved;
     Ok(Err(if existed { Missing::Gone } else { Missing::NeverExisted }))
@@ -63,12 +61,12 @@ fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageErr
         }
     };
     let ended = Ended { error: note.error, cause: note.cause, ..Ended::default() };
-    let held = state.is_held(work.item.counter);
+    let is_held = state.is_held(work.item.counter);
     let shown = match work.item.phase {
         Phase::Waiting if work.listed == Listed::Due => JobState::Scheduled,
         Phase::Waiting => JobState::Queued,
         // An end that is not durable and announced yet is not shown.
-        Phase::Dead | Phase::Lost | Phase::Parked if held => JobState::Running,
+        Phase::Dead | Phase::Lost | Phase::Parked if is_held => JobState::Running,
         Phase::Dead => JobState::Dead,
         Phase::Lost => JobState::Lost,
         Phase::Parked => JobState::Parked,

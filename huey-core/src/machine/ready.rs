@@ -65,8 +65,17 @@ impl Ready {
         self.lanes.range((queue, 0)..=(queue, u32::MAX)).map(|((_, task), turns)| (*task, turns))
     }
 
-    /// How many jobs of a queue may be claimed now.
-    pub(crate) fn ready(&self, queue: u32) -> usize {
-        self.lanes(queue).map(|(_, turns)| turns.len()).sum()
+    /// Every job in a lane: queue, task, counter.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn all_ready(&self) -> impl Iterator<Item = (u32, u32, u64)> + '_ {
+        self.lanes
+            .iter()
+            .flat_map(|(&(queue, task), turns)| turns.iter().map(move |turn| (queue, task, turn.counter())))
+    }
+
+    /// Every job that waits for its time.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn all_due(&self) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
+        self.due.iter().copied()
     }
 }

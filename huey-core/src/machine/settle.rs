@@ -1,5 +1,6 @@
 //! Settling: the end of an attempt, whatever the end.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::claim::end_of;
@@ -30,9 +31,10 @@ pub(super) fn settle(
 ) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
     let mut all = Vec::with_capacity(settlements.len());
+    let mut seen = HashSet::with_capacity(settlements.len());
     for Settlement { lease, verdict } in settlements {
         // Two settlements of one lease in one transition: the first counts.
-        let work = running(state, lease).filter(|work| !decided.touched.contains(&work.item.counter));
+        let work = running(state, lease).filter(|work| seen.insert(work.item.counter));
         let Some(work) = work else {
             all.push(None);
             continue;
@@ -81,7 +83,7 @@ fn settle_one(
             let item = WorkItem {
                 phase: Phase::Waiting,
                 at: now,
-                attempts: before.attempts - u32::from(refund || !started),
+                attempts: before.attempts.saturating_sub(u32::from(refund || !started)),
                 refunds: before.refunds + u8::from(refund && started),
                 ..before
             };

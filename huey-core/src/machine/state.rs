@@ -1,11 +1,15 @@
 //! The state, and how an effect changes it.
 
+#[cfg(any(test, feature = "testing"))]
+mod check;
+
 use std::collections::{BTreeMap, HashSet};
 
 use super::homes::Homes;
 use super::index::{Index, Target};
 use super::item::{Effect, Item, Key, ResultItem};
 use super::names::Names;
+use super::past::Past;
 use super::place::Place;
 use super::ready::Ready;
 use super::results::Results;
@@ -47,11 +51,26 @@ pub(crate) struct State {
     /// Jobs whose last transition is not announced yet: they may not be claimed, and an end is not shown. Known to
     /// memory only, so that a crash forgets it.
     held: HashSet<u64>,
+    /// Jobs that left no trace.
+    past: Past,
+    /// The highest number that any claim carries or carried.
+    highest_claim: u32,
+    /// Claims carry at least this number, so that none repeats a lease that a failure of the log took back.
+    pub(crate) least_claim: u32,
     /// Suspects among the jobs that can still run.
     pub(crate) suspects: HashSet<u64>,
     pub(crate) running: u64,
     /// Set by every change that a waiting consumer or caller may care for.
     pub(crate) stirred: bool,
+}
+
+/// What a state that is read back after a failure takes over from the one that was lost: what the process has told
+/// to others, and what must not be told again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inherited {
+    pub(crate) reserved: u64,
+    least_claim: u32,
+    past: Past,
 }
 
 impl Default for Place {
@@ -98,7 +117,23 @@ impl State {
         self.slab.iter().flatten()
     }
 
+    /// Whether a job of this counter is or was there, as far back as memory reaches.
+    pub(crate) fn is_known(&self, counter: u64) -> bool {
+        self.index.get(counter).is_some() || self.past.contains(counter)
+    }
+
     // --- memory's own affairs: nothing of this is journaled ---
+
+    /// What the state that replaces this one after a failure must know.
+    pub(crate) fn bequeath(&mut self) -> Inherited {
+        let least_claim = self.highest_claim.max(self.least_claim).saturating_add(1);
+        Inherited { reserved: self.reserved, least_claim, past: std::mem::take(&mut self.past) }
+    }
+
+    pub(crate) fn inherit(&mut self, inherited: Inherited) {
+        self.least_claim = inherited.least_claim;
+        self.past = inherited.past;
+    }
 
     /// Moves jobs that are due at `now` into the lanes.
     pub(crate) fn promote(&mut self, now: Timestamp) {
@@ -182,14 +217,26 @@ impl State {
         }
     }
 
+    /// The instant that waiting jobs were held against last.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn horizon(&self) -> Timestamp {
+        self.horizon
+    }
+
     // --- effects ---
 
     /// Makes `effect`, which stands at `place`, true. Total: every effect is defined in every state.
     pub(crate) fn apply(&mut self, effect: &Effect, place: Place) {
         match effect {
             Effect::Put(item) => self.put(item, place),
-            Effect::Drop(Key::Job(counter)) => self.drop_work(*counter),
-            Effect::Drop(Key::Result(counter)) => self.drop_result(*counter),
+            Effect::Drop(Key::Job(counter)) => {
+                self.drop_work(*counter);
+                self.past.add(*counter);
+            }
+            Effect::Drop(Key::Result(counter)) => {
+                self.drop_result(*counter);
+                self.past.add(*counter);
+            }
             Effect::Drop(Key::Value(key)) => {
                 if let Some(old) = self.values.remove(key) {
                     self.homes.lose(old);
@@ -218,6 +265,7 @@ impl State {
 
     fn put_work(&mut self, item: WorkItem, place: Place) -> Place {
         self.unlist(item.counter);
+        self.highest_claim = self.highest_claim.max(item.claim);
         let work = self.slot(item.counter);
         let counted = (!work.home.is_none()).then_some(work.item);
         work.item = item;
@@ -240,13 +288,12 @@ impl State {
     fn put_result(&mut self, result: &ResultItem, place: Place) -> Place {
         let counter = result.work.counter;
         self.drop_work(counter);
-        let old = match self.index.get(counter) {
-            Some(Target::Result(old)) => old,
-            // Not a copy made by compaction, whose bucket is known already.
-            _ => {
-                self.results.add(result.keep_until, counter);
-                Place::NONE
-            }
+        let old = if let Some(Target::Result(old)) = self.index.get(counter) {
+            // A copy made by compaction, whose bucket is known already.
+            old
+        } else {
+            self.results.add(result.keep_until, counter);
+            Place::NONE
         };
         self.index.set(counter, Target::Result(place));
         self.stirred = true;
@@ -257,7 +304,10 @@ impl State {
     fn slot(&mut self, counter: u64) -> &mut Work {
         let number = match self.index.get(counter) {
             Some(Target::Live(number)) => number,
-            _ => {
+            other => {
+                if other.is_some() {
+                    self.drop_result(counter);
+                }
                 let number = self.free.pop().unwrap_or_else(|| {
                     self.slab.push(None);
                     u32::try_from(self.slab.len() - 1).unwrap_or(u32::MAX)
@@ -299,8 +349,16 @@ impl State {
         if let Some(Target::Result(place)) = self.index.get(counter) {
             self.index.remove(counter);
             self.homes.lose(place);
-            self.results.forget();
+            let index = &self.index;
+            self.results.forget(|counter| matches!(index.get(counter), Some(Target::Result(_))));
         }
+    }
+
+    /// Takes up to `most` results whose time has come or that stand above the bound; see [`Results::take_late`].
+    pub(crate) fn take_late(&mut self, now: u64, keep: u64, most: usize) -> Vec<u64> {
+        let mut late = self.results.take_late(now, keep, most);
+        late.retain(|counter| matches!(self.index.get(*counter), Some(Target::Result(_))));
+        late
     }
 
     /// Whether the item that `effect` put at `place` still has its home there.

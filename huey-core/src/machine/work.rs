@@ -61,7 +61,7 @@ impl Flags {
     const RESCUED: u8 = 4;
 
     pub(crate) fn new(at_most_once: bool, synced: bool) -> Self {
-        Self(u8::from(at_most_once) * Self::AT_MOST_ONCE | u8::from(synced) * Self::SYNCED)
+        Self((u8::from(at_most_once) * Self::AT_MOST_ONCE) | (u8::from(synced) * Self::SYNCED))
     }
 
     pub(crate) fn at_most_once(self) -> bool {
@@ -78,7 +78,7 @@ impl Flags {
     }
 
     pub(crate) fn with_rescued(self, rescued: bool) -> Self {
-        Self(self.0 & !Self::RESCUED | u8::from(rescued) * Self::RESCUED)
+        Self((self.0 & !Self::RESCUED) | (u8::from(rescued) * Self::RESCUED))
     }
 }
 

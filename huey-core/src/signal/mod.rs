@@ -3,8 +3,10 @@
 mod kind;
 mod receivers;
 mod waiters;
+mod worker_mark;
 
 pub use kind::{Signal, SignalKind};
 pub use receivers::ReceiverResult;
 pub(crate) use receivers::Signals;
-pub(crate) use waiters::{Final, Waiters, Waiting};
+pub(crate) use waiters::{Final, News, Waiters, Waiting};
+pub(crate) use worker_mark::{WorkerMark, is_worker_of};

@@ -18,9 +18,17 @@ pub(crate) struct Final {
     pub(crate) ended: Ended,
 }
 
+/// What those who wait for a job hear.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    Ended(Arc<Final>),
+    /// The queue was closed, and nobody will hear of the job's end.
+    Closed,
+}
+
 #[derive(Default)]
 struct Slot {
-    state: Mutex<(Option<Arc<Final>>, Vec<Waker>)>,
+    state: Mutex<(Option<News>, Vec<Waker>)>,
     told: Condvar,
 }
 
@@ -32,6 +40,21 @@ pub(crate) struct Waiters(Arc<Slots>);
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    /// The first news stand.
+    fn tell(&self, news: News) {
+        let wakers = {
+            let mut state = lock(&self.state);
+            state.0.get_or_insert(news);
+            std::mem::take(&mut state.1)
+        };
+        self.told.notify_all();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
 }
 
 impl Waiters {
@@ -51,15 +74,20 @@ impl Waiters {
     /// Tells those who wait for a job that it ended.
     pub(crate) fn tell(&self, id: JobId, end: Final) {
         let Some(slot) = lock(&self.0).get(&id).map(|(slot, _)| Arc::clone(slot)) else { return };
-        let wakers = {
-            let mut state = lock(&slot.state);
-            state.0 = Some(Arc::new(end));
-            std::mem::take(&mut state.1)
-        };
-        slot.told.notify_all();
-        for waker in wakers {
-            waker.wake();
+        slot.tell(News::Ended(Arc::new(end)));
+    }
+
+    /// Tells everybody that the queue was closed.
+    pub(crate) fn close(&self) {
+        let slots: Vec<Arc<Slot>> = lock(&self.0).values().map(|(slot, _)| Arc::clone(slot)).collect();
+        for slot in slots {
+            slot.tell(News::Closed);
         }
+    }
+
+    /// Tells this queue from others: see [`is_worker_of`](super::is_worker_of).
+    pub(crate) fn key(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 }
 
@@ -72,11 +100,11 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Blocks until the job ended or `until` has come; `None` for as long as it takes.
-    pub(crate) fn block(&self, until: Option<Instant>) -> Option<Arc<Final>> {
+    pub(crate) fn block(&self, until: Option<Instant>) -> Option<News> {
         let mut state = lock(&self.slot.state);
         loop {
-            if let Some(end) = &state.0 {
-                return Some(Arc::clone(end));
+            if let Some(news) = &state.0 {
+                return Some(news.clone());
             }
             state = match until {
                 None => self.slot.told.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -92,10 +120,10 @@ impl Waiting {
     }
 
     /// The end, or a promise to wake `waker` when it comes.
-    pub(crate) fn poll(&self, waker: &Waker) -> Option<Arc<Final>> {
+    pub(crate) fn poll(&self, waker: &Waker) -> Option<News> {
         let mut state = lock(&self.slot.state);
-        if let Some(end) = &state.0 {
-            return Some(Arc::clone(end));
+        if let Some(news) = &state.0 {
+            return Some(news.clone());
         }
         if !state.1.iter().any(|known| known.will_wake(waker)) {
             state.1.push(waker.clone());

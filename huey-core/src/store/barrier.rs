@@ -13,6 +13,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
+}
+
 /// An outcome that is told once its entry is durable.
 pub(crate) struct Announcement {
     pub(crate) sequence: u64,
@@ -121,7 +127,14 @@ impl Watermark {
         self.moved.notify_all();
     }
 
+    /// What the writer thread, which is gone, did not announce.
+    pub(crate) fn take_announcements(&self) -> Vec<Announcement> {
+        std::mem::take(&mut lock(&self.inner).announcements)
+    }
+
     /// Returns once `sequence`, inserted in `life`, is durable. One of those who wait syncs for all.
+    ///
+    /// Every error is `Unknown`: the entry is in the log, and what became of it only opening it again can tell.
     pub(crate) fn wait_for(
         &self,
         sequence: u64,
@@ -130,11 +143,14 @@ impl Watermark {
     ) -> Result<(), StorageError> {
         let mut inner = lock(&self.inner);
         loop {
-            if self.reached() >= sequence {
-                return Ok(());
-            }
+            // In this order, and the life first of all: after a failure the numbers of lost entries are given out
+            // again, and that such a number is durable says nothing about this entry.
+            let reached = self.reached();
             if self.life() != life {
-                return Err(StorageError::Unknown("the storage failed before the job was on the disk".into()));
+                return Err(StorageError::Unknown("the storage failed before this was on the disk".into()));
+            }
+            if reached >= sequence {
+                return Ok(());
             }
             if inner.leading {
                 inner = self.moved.wait(inner).unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +162,12 @@ impl Watermark {
             inner = lock(&self.inner);
             inner.leading = false;
             self.moved.notify_all();
-            led?;
+            if let Err(error) = led
+                && self.life() == life
+                && self.reached() < sequence
+            {
+                return Err(error.unknown());
+            }
         }
     }
 
@@ -201,8 +222,9 @@ impl Watermark {
         }
     }
 
-    /// Whether what was inserted as `sequence` is durable.
-    pub(crate) fn is_durable(&self, sequence: u64) -> bool {
-        self.reached() >= sequence
+    /// Whether what was inserted as `sequence` in `life` is known to be durable.
+    pub(crate) fn is_durable(&self, sequence: u64, life: u64) -> bool {
+        let reached = self.reached();
+        self.life() == life && reached >= sequence
     }
 }

@@ -14,6 +14,9 @@ const FIRST: u8 = 1;
 const LAST: u8 = 2;
 pub(crate) const HEADER: usize = 3;
 const PAYLOAD: usize = ENTRY_LIMIT - HEADER;
+/// The largest effect. Decoding counts the numbers in front of a body at their full width, so what encodes to just
+/// the codec's limit could not be read back.
+const EFFECT_LIMIT: usize = codec::LIMIT - 4096;
 
 /// The entries of one batch under construction.
 #[derive(Debug)]
@@ -62,8 +65,7 @@ impl Batch {
         let sequence = self.next() - 1;
         let offset = self.entries.last().map_or(0, |entry| entry.len() - HEADER);
         let mut rest = frame;
-        loop {
-            let Some(entry) = self.entries.last_mut() else { break };
+        while let Some(entry) = self.entries.last_mut() {
             let (part, left) = rest.split_at(rest.len().min(ENTRY_LIMIT - entry.len()));
             entry.extend_from_slice(part);
             rest = left;
@@ -73,6 +75,21 @@ impl Batch {
             self.open(rest.len());
         }
         Place::new(sequence, offset, frame.len())
+    }
+
+    /// The bytes of the effect at `place`, if it stands in this batch.
+    pub(crate) fn effect_bytes(&self, place: Place) -> Option<Vec<u8>> {
+        let at = usize::try_from(place.sequence().checked_sub(self.first)?).ok()?;
+        let mut entries = self.entries.get(at..)?.iter().filter_map(|entry| entry.get(HEADER..));
+        let (here, mut missing) = frame(entries.next()?.get(place.offset()..)?)?;
+        let mut bytes = here.to_vec();
+        while missing > 0 {
+            let payload = entries.next()?;
+            let part = payload.get(..missing.min(payload.len()))?;
+            bytes.extend_from_slice(part);
+            missing -= part.len();
+        }
+        Some(bytes)
     }
 
     /// The finished entries, in order.
@@ -91,10 +108,21 @@ impl Batch {
 /// An effect, framed.
 pub(crate) fn encode_frame(effect: &Effect) -> Result<Vec<u8>, StorageError> {
     let bytes = codec::encode(effect).map_err(|error| StorageError::Refused(error.to_string()))?;
+    if bytes.len() > EFFECT_LIMIT {
+        return Err(StorageError::Refused(format!(
+            "{} bytes in one piece pass the limit of {EFFECT_LIMIT}: store them elsewhere and pass a reference",
+            bytes.len()
+        )));
+    }
     let mut frame = Vec::with_capacity(bytes.len() + 4);
     put_length(&mut frame, bytes.len());
     frame.extend_from_slice(&bytes);
     Ok(frame)
+}
+
+/// The effect of these bytes, which were read at `place`.
+pub(crate) fn decode_effect(bytes: &[u8], place: Place) -> Result<Effect, StorageError> {
+    codec::decode(bytes).map_err(|error| StorageError::Damaged(format!("at {place:?} of the journal: {error}")))
 }
 
 fn put_length(frame: &mut Vec<u8>, mut length: usize) {

@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, encode_frame};
-use super::journal::Journal;
+use super::journal::{Journal, WithBatch};
 use super::log::{Log, LogError, Medium};
 use super::replay::{Replayed, replay};
 use super::storage::{Answer, Commit, Query, StorageError, StorageOptions};
 use super::transition::{Outcome, Transition};
 use crate::error::Error;
-use crate::machine::{self, Effect, Item, Key, Phase, State};
+use crate::machine::{self, Effect, Inherited, Item, Key, Phase, State};
 use crate::task::Durability;
 use crate::time::{Timestamp, monotonic};
 
@@ -20,7 +20,7 @@ use crate::time::{Timestamp, monotonic};
 const COMPACT_FROM: u64 = 64 * 1024;
 /// Entries removed per batch, so that nobody waits long for a clean-up.
 const REMOVALS: usize = 128;
-/// Results dropped per batch.
+/// Results dropped per batch, beside two for each that the batch adds.
 const LATE_RESULTS: usize = 256;
 /// A batch is closed once it is so large.
 const BATCH: usize = 64 * 1024;
@@ -47,48 +47,54 @@ pub(crate) struct Core<L> {
     options: StorageOptions,
     /// The next entry that compaction looks at.
     cursor: u64,
-    /// Bytes that compaction may move, earned by bytes appended.
-    credit: u64,
+    /// Bytes that compaction may move, earned by bytes appended. A large body may put it into debt.
+    credit: i64,
+    /// Entries below the first number are dead, and were so when the journal ended at the second.
+    doomed: (u64, u64),
     space: Option<(Instant, u64)>,
 }
 
 impl<L: Log> Core<L> {
-    /// Reads a log back. `fresh` is a new life of the process, in which no lease of the last one holds; otherwise the
-    /// log is read again after a failure.
+    /// Reads a log back: in a new life of the process, in which no lease of the last one holds, or after a failure,
+    /// with what was `inherited` from the state before it.
     pub(crate) fn open<M: Medium<Log = L>>(
         medium: &M,
         options: &StorageOptions,
         durable: &Arc<AtomicU64>,
-        fresh: bool,
+        inherited: Option<Inherited>,
     ) -> Result<Self, Error> {
         let log = medium.open()?;
         let name = medium.name();
         let fault = |error: LogError| open_fault(&name, &error);
-        let Replayed { state, last, unfinished } = replay(&log).map_err(fault)?;
-        if let Some(mark) = medium.marked()
-            && last < mark
-        {
+        let Replayed { state, last, unfinished } = replay(&log, options.clock.now()).map_err(fault)?;
+        let known = durable.load(Ordering::SeqCst).max(medium.marked().unwrap_or(0));
+        if last < known {
             return Err(open_fault(
                 &name,
-                &LogError::damaged(format!("the journal ends at entry {last}, but entry {mark} was written safely")),
+                &LogError::damaged(format!("the journal ends at entry {last}, but entry {known} was written safely")),
             ));
         }
-        let mut journal = Journal::new(log, last + unfinished, Arc::clone(durable));
+        let trusted = if inherited.is_some() { durable.load(Ordering::SeqCst) } else { last };
+        let mut journal = Journal::new(log, last + unfinished, trusted, Arc::clone(durable));
+        // The last life may have written all that the barrier allows.
+        journal.sync().map_err(fault)?;
         for _ in 0..unfinished {
             journal.remove_newest().map_err(fault)?;
         }
         let cursor = state.homes.first();
-        let mut core = Self { journal, state, options: options.clone(), cursor, credit: 0, space: None };
-        if fresh {
-            core.begin_life(medium).map_err(fault)?;
-        } else {
-            core.write_anew(durable.load(std::sync::atomic::Ordering::SeqCst)).map_err(fault)?;
+        let (credit, doomed, space) = Default::default();
+        let mut core = Self { journal, state, options: options.clone(), cursor, credit, doomed, space };
+        match inherited {
+            None => core.begin_life(medium),
+            Some(inherited) => core.resume(inherited),
         }
+        .map_err(fault)?;
         Ok(core)
     }
 
     /// Takes back what the last life of the process had claimed, and counts a crash for what it had begun.
     fn begin_life<M: Medium<Log = L>>(&mut self, medium: &M) -> Result<(), LogError> {
+        let now = self.options.clock.now();
         let running = medium.running();
         let begun: HashSet<(u64, u32)> = running.left().into_iter().collect();
         let mut effects = Vec::new();
@@ -98,6 +104,8 @@ impl<L: Log> Core<L> {
         for work in self.state.all_work().filter(|work| work.item.phase == Phase::Running) {
             let mut item = work.item;
             item.phase = Phase::Waiting;
+            // It was due when it was claimed, and a clock that went back does not change that.
+            item.at = item.at.min(now);
             if begun.contains(&(item.counter, item.claim)) {
                 item.crashes = item.crashes.saturating_add(1);
                 item.flags = item.flags.with_rescued(true);
@@ -115,18 +123,25 @@ impl<L: Log> Core<L> {
         running.forget_left()
     }
 
-    /// Writes entries above the watermark anew: after a failed sync the system may hold them for written.
-    fn write_anew(&mut self, durable: u64) -> Result<(), LogError> {
-        let mut entries = Vec::new();
-        while self.journal.last() > durable && self.journal.last() > 0 {
-            let sequence = self.journal.last();
-            entries.push(self.journal.raw(sequence)?);
-            self.journal.remove_newest()?;
+    /// Goes on after a failure with what the disk has.
+    fn resume(&mut self, inherited: Inherited) -> Result<(), LogError> {
+        self.journal.write_anew(self.journal.durable())?;
+        // Counters that were told to somebody are not told again, also if the note of it was lost.
+        if inherited.reserved > self.state.reserved {
+            let meta = Item::Meta { salt: self.state.salt, reserved: inherited.reserved };
+            let mut batch = self.journal.batch();
+            let put = self.change(&mut batch, &Effect::Put(meta));
+            put.map_err(|error| LogError::failed(error.to_string()))?;
+            self.insert(batch)?;
+            self.journal.sync()?;
         }
-        for entry in entries.iter().rev() {
-            self.journal.append_entry(entry)?;
-        }
-        self.journal.sync()
+        self.state.inherit(inherited);
+        Ok(())
+    }
+
+    /// What the core that replaces this one after a failure must know.
+    pub(crate) fn bequeath(&mut self) -> Inherited {
+        self.state.bequeath()
     }
 
     pub(crate) fn journal(&mut self) -> &mut Journal<L> {
@@ -146,6 +161,11 @@ impl<L: Log> Core<L> {
         self.state.ready.next_due().unwrap_or(Timestamp::MAX)
     }
 
+    /// Why a read of the log failed, if one did since the last call.
+    pub(crate) fn failure(&self) -> Option<LogError> {
+        self.journal.failure()
+    }
+
     pub(crate) fn promote(&mut self, now: Timestamp) {
         self.state.promote(now);
     }
@@ -161,8 +181,8 @@ impl<L: Log> Core<L> {
         machine::answer(&self.state, &self.journal, query, now)
     }
 
-    /// Does transitions in order and inserts their effects. An error of the log stands for all whose outcome it left
-    /// unknown; those have no answer in the list, which is then shorter.
+    /// Does transitions in order and inserts their effects. An error of the log stands for all that have no answer in
+    /// the list, which is then shorter: whether they happened is unknown.
     pub(crate) fn serve(
         &mut self,
         transitions: impl Iterator<Item = (Transition, Commit)>,
@@ -174,11 +194,13 @@ impl<L: Log> Core<L> {
         while transitions.peek().is_some() {
             let mut batch = self.journal.batch();
             let mut open = Vec::new();
+            let results = self.state.results.count();
             while batch.bytes() < BATCH {
                 let Some((transition, how)) = transitions.next() else { break };
                 open.push(self.decide(&mut batch, transition, how, now));
             }
-            self.drop_late_results(&mut batch, now);
+            let added = self.state.results.count().saturating_sub(results);
+            self.drop_late_results(&mut batch, now, added);
             self.compact(&mut batch);
             self.insert(batch)?;
             let sequence = self.journal.last();
@@ -192,19 +214,21 @@ impl<L: Log> Core<L> {
         if matches!(transition, Transition::Enqueue { .. }) {
             self.check_space()?;
         }
-        let decided = machine::decide(&self.state, &self.journal, transition, now)?;
+        let fetch = WithBatch { journal: &self.journal, batch };
+        let machine::Decided { effects, outcome, touched, sync } =
+            machine::decide(&self.state, &fetch, transition, now)?;
         // Whatever cannot be stored is found before anything changes.
-        let frames = decided.effects.iter().map(encode_frame).collect::<Result<Vec<_>, _>>()?;
-        let outcome = decided.outcome.ok_or_else(|| StorageError::Refused("nothing was decided".into()))?;
-        let hold = how.hold || how.durability == Durability::Synced;
-        let held = if hold { decided.touched } else { Vec::new() };
+        let frames = effects.iter().map(encode_frame).collect::<Result<Vec<_>, _>>()?;
+        let outcome = outcome.ok_or_else(|| StorageError::Refused("nothing was decided".into()))?;
+        let must_wait = how.hold || how.durability == Durability::Synced;
+        let held = if must_wait { touched } else { Vec::new() };
         for counter in &held {
             self.state.hold(*counter);
         }
-        for (effect, frame) in decided.effects.iter().zip(&frames) {
+        for (effect, frame) in effects.iter().zip(&frames) {
             self.change_framed(batch, effect, frame);
         }
-        Ok(Served { outcome, sequence: 0, sync: decided.sync, held })
+        Ok(Served { outcome, sequence: 0, sync, held })
     }
 
     /// Puts an effect into the batch and makes it true in memory.
@@ -223,6 +247,24 @@ impl<L: Log> Core<L> {
         self.state.apply(effect, place);
     }
 
+    /// Checks the state in itself and against one read back from the log.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.state.check()?;
+        let again = self.journal.replay(self.state.horizon()).map_err(|error| error.to_string())?;
+        if (again.last, again.unfinished) != (self.journal.last(), 0) {
+            return Err(format!("the log ends at {}, the journal at {}", again.last, self.journal.last()));
+        }
+        again.state.check().map_err(|error| format!("read back: {error}"))?;
+        self.state.same_as(&again.state)
+    }
+
+    /// Bytes of the journal, and how many of them belong to an item.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn sizes(&self) -> (u64, u64) {
+        (self.state.homes.total(), self.state.homes.live())
+    }
+
     fn insert(&mut self, batch: Batch) -> Result<(), LogError> {
         if batch.is_empty() {
             return Ok(());
@@ -232,15 +274,13 @@ impl<L: Log> Core<L> {
         for (sequence, entry) in (first..).zip(&entries) {
             self.state.homes.fill(sequence, entry.len());
         }
-        for entry in &entries {
-            self.journal.append_entry(entry)?;
-        }
-        Ok(())
+        self.journal.append(&entries)
     }
 
-    fn drop_late_results(&mut self, batch: &mut Batch, now: Timestamp) {
+    fn drop_late_results(&mut self, batch: &mut Batch, now: Timestamp, added: u64) {
         let seconds = u64::try_from(now.as_micros().div_euclid(1_000_000)).unwrap_or(0);
-        for counter in self.state.results.take_late(seconds, self.options.max_results, LATE_RESULTS) {
+        let most = usize::try_from(added.saturating_mul(2)).unwrap_or(usize::MAX).saturating_add(LATE_RESULTS);
+        for counter in self.state.take_late(seconds, self.options.max_results, most) {
             let effect = Effect::Drop(Key::Result(counter));
             if self.change(batch, &effect).is_err() {
                 break;
@@ -256,20 +296,23 @@ impl<L: Log> Core<L> {
             self.credit = 0;
             return;
         }
-        self.credit += 2 * batch.bytes() as u64;
+        self.credit = self.credit.saturating_add_unsigned(2 * batch.bytes() as u64);
         self.cursor = self.cursor.max(self.state.homes.first());
         // Entries of this batch are not written yet, and the newest one stays.
         while self.cursor < batch.first().saturating_sub(1) {
             let Some((bytes, dead)) = self.state.homes.life(self.cursor) else { break };
             if !dead {
-                if self.credit < bytes as u64 {
+                if self.credit <= 0 {
                     break;
                 }
-                self.credit -= bytes as u64;
+                let before = batch.bytes();
                 if let Err(error) = self.move_entry(batch, self.cursor) {
                     // What cannot be read cannot be moved. It stays where it is, and whoever needs it hears of it.
                     tracing::error!(%error, entry = self.cursor, "compaction skipped an entry of the journal");
                 }
+                // A body may begin in this entry and end many entries later.
+                let spent = bytes.max(batch.bytes() - before);
+                self.credit = self.credit.saturating_sub_unsigned(spent as u64);
             }
             self.cursor += 1;
         }
@@ -286,10 +329,19 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
+    /// Removes dead entries from the old end, once what was moved from them or ended there is durable: a failed sync
+    /// may keep the removal and lose the move.
     fn remove_dead(&mut self) -> Result<(), LogError> {
         for _ in 0..REMOVALS {
-            let Some(sequence) = self.state.homes.removable() else { break };
-            self.journal.remove_oldest(sequence)?;
+            let first = self.state.homes.first();
+            if first >= self.doomed.0 {
+                self.doomed = (self.state.homes.first_live(), self.journal.last());
+            }
+            let (below, seen) = self.doomed;
+            if first >= below || self.journal.durable() < seen {
+                break;
+            }
+            self.journal.remove_oldest(first)?;
             self.state.homes.close_oldest();
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! A storage over any log: callers that arrive together share one entry of the journal and one sync.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::barrier::{Announcement, Errand, Watermark, lock};
+use super::barrier::{Announcement, Errand, Watermark, lock, panic_text};
 use super::core::{Answered, Core, Served};
 use super::log::{LogError, Medium, Running};
 use super::storage::{Answer, Commit, Done, Query, Storage, StorageError, StorageOptions, Version};
@@ -14,6 +15,7 @@ use super::transition::{Lease, Outcome, Transition};
 use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::id::JobId;
+use crate::machine::Inherited;
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp, monotonic};
 
@@ -28,38 +30,61 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 ///
 /// The medium's own, and [`Error::is_damaged`] if the log is not what was written.
 pub fn engine<M: Medium>(medium: M, options: StorageOptions) -> Result<Arc<dyn Storage>> {
-    let watermark = Watermark::new();
-    let (announcer, receiver) = channel();
-    let core = Core::open(&medium, &options, watermark.durable(), true)?;
-    let shared = Arc::new(Shared {
-        running: medium.running(),
-        medium,
-        inbox: Mutex::default(),
-        core: Mutex::new(Life::Alive(Box::new(core))),
-        watermark,
-        watch: Watch::default(),
-        next_due: AtomicI64::new(i64::MIN),
-        closed: AtomicBool::new(false),
-        marked: Mutex::new((monotonic(), 0)),
-        announcer: Mutex::new(Some(announcer)),
-        options,
-    });
-    let wake = Arc::downgrade(&shared);
-    let on_move: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-        if let Some(shared) = wake.upgrade() {
-            shared.watch.bump();
-        }
-    });
-    shared.options.clock.on_move(Arc::downgrade(&on_move));
-    let writer = Arc::clone(&shared);
-    let threads = [
-        spawn("huey-writer", move || writer.write_loop())?,
-        spawn("huey-announcer", {
-            let shared = Arc::downgrade(&shared);
-            move || announce_loop(&shared, &receiver)
-        })?,
-    ];
-    Ok(Arc::new(Engine { shared, threads: Mutex::new(threads.into()), _on_move: on_move }))
+    Ok(Arc::new(Engine::open(medium, options)?))
+}
+
+impl<M: Medium> Engine<M> {
+    pub(crate) fn open(medium: M, options: StorageOptions) -> Result<Self> {
+        let watermark = Watermark::new();
+        let (announcer, receiver) = channel();
+        let core = open_core(&medium, &options, &watermark, None)?;
+        let shared = Arc::new(Shared {
+            running: medium.running(),
+            medium,
+            inbox: Mutex::default(),
+            core: Mutex::new(Life::Alive(Box::new(core))),
+            watermark,
+            watch: Watch::default(),
+            next_due: AtomicI64::new(i64::MIN),
+            closed: AtomicBool::new(false),
+            marked: Mutex::new((monotonic(), 0)),
+            announcer: Mutex::new(Some(announcer)),
+            options,
+        });
+        let wake = Arc::downgrade(&shared);
+        let on_move: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            if let Some(shared) = wake.upgrade() {
+                shared.watch.bump();
+            }
+        });
+        shared.options.clock.on_move(Arc::downgrade(&on_move));
+        let writer = Arc::clone(&shared);
+        let threads = [
+            spawn("huey-writer", move || writer.write_loop())?,
+            spawn("huey-announcer", {
+                let shared = Arc::downgrade(&shared);
+                move || announce_loop(&shared, &receiver)
+            })?,
+        ];
+        Ok(Self { shared, threads: Mutex::new(threads.into()), _on_move: on_move })
+    }
+}
+
+/// Opens the log and reads it back. A panic of the log is an error like others, but one that is not tried again.
+fn open_core<M: Medium>(
+    medium: &M,
+    options: &StorageOptions,
+    watermark: &Watermark,
+    inherited: Option<Inherited>,
+) -> Result<Core<M::Log>> {
+    let open = || Core::open(medium, options, watermark.durable(), inherited);
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let (name, text) = (medium.name(), panic_text(&*panic));
+        Err(Error::damaged(format!(
+            "the queue in {name} is damaged: opening it panicked: {text}; nothing was deleted: restore the folder from \
+             a copy, or move it away to start an empty queue"
+        )))
+    })
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
@@ -69,7 +94,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .map_err(|error| Error::unavailable(format!("the thread {name} cannot be started: {error}")).caused_by(error))
 }
 
-struct Engine<M: Medium> {
+pub(crate) struct Engine<M: Medium> {
     shared: Arc<Shared<M>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _on_move: Arc<dyn Fn() + Send + Sync>,
@@ -100,7 +125,10 @@ enum Life<L> {
         error: String,
         again: Instant,
         pause: Duration,
+        inherited: Inherited,
     },
+    /// It is damaged, or it panicked, and is not opened again in this process.
+    Broken(String),
     Closed,
 }
 
@@ -118,40 +146,75 @@ enum Reply {
 type Told = (Done, Result<Outcome, StorageError>, Vec<u64>);
 
 impl<M: Medium> Shared<M> {
-    /// Runs `act` on the core, opening the log again first if it failed.
+    /// Runs `act` on the core, opening the log again first if it failed. A failed read or a panic fails the log.
     fn with_core<T>(
         &self,
         life: &mut Life<M::Log>,
         act: impl FnOnce(&mut Core<M::Log>) -> T,
     ) -> Result<T, StorageError> {
-        if let Life::Failed { error, again, pause } = life {
-            if monotonic() < *again {
-                return Err(StorageError::Unavailable(error.clone()));
+        self.reopen(life);
+        let core = match life {
+            Life::Alive(core) => core,
+            Life::Failed { error, .. } => return Err(StorageError::Unavailable(error.clone())),
+            Life::Broken(error) => return Err(StorageError::Damaged(error.clone())),
+            Life::Closed => return Err(StorageError::Closed),
+        };
+        let acted = catch_unwind(AssertUnwindSafe(|| act(core)));
+        let failure = core.failure();
+        match acted {
+            Ok(acted) => {
+                if let Some(error) = failure {
+                    self.fail(life, &error);
+                }
+                Ok(acted)
             }
-            match Core::open(&self.medium, &self.options, self.watermark.durable(), false) {
-                Ok(core) => {
-                    tracing::warn!(queue = %self.medium.name(), "the storage was opened again after a failure");
-                    *life = Life::Alive(Box::new(core));
-                    self.watch.bump();
-                }
-                Err(fault) => {
-                    let (error, pause) = (fault.to_string(), (*pause * 2).min(REOPEN.1));
-                    *life = Life::Failed { error: error.clone(), again: monotonic() + pause, pause };
-                    return Err(StorageError::Unavailable(error));
-                }
+            Err(panic) => {
+                let text = format!("the storage panicked and stays closed: {}", panic_text(&*panic));
+                self.fail(life, &LogError::damaged(text.clone()));
+                Err(StorageError::Unknown(text))
             }
         }
-        match life {
-            Life::Alive(core) => Ok(act(core)),
-            Life::Failed { error, .. } => Err(StorageError::Unavailable(error.clone())),
-            Life::Closed => Err(StorageError::Closed),
+    }
+
+    /// Opens a failed log again, once its pause is over.
+    fn reopen(&self, life: &mut Life<M::Log>) {
+        let Life::Failed { again, pause, inherited, .. } = life else { return };
+        if monotonic() < *again {
+            return;
         }
+        *life = match open_core(&self.medium, &self.options, &self.watermark, Some(inherited.clone())) {
+            Ok(core) => {
+                tracing::warn!(queue = %self.medium.name(), "the storage was opened again after a failure");
+                self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
+                Life::Alive(Box::new(core))
+            }
+            Err(error) if error.is_damaged() => {
+                tracing::error!(%error, "the storage stays closed");
+                Life::Broken(error.to_string())
+            }
+            Err(error) => {
+                let pause = (*pause * 2).min(REOPEN.1);
+                let inherited = std::mem::take(inherited);
+                Life::Failed { error: error.to_string(), again: monotonic() + pause, pause, inherited }
+            }
+        };
+        self.watch.bump();
     }
 
     /// The log failed. It is dropped here, so that it can be opened again.
     fn fail(&self, life: &mut Life<M::Log>, error: &LogError) {
-        tracing::error!(queue = %self.medium.name(), %error, "the storage failed and will be opened again");
-        *life = Life::Failed { error: error.message.clone(), again: monotonic(), pause: REOPEN.0 };
+        let Life::Alive(core) = life else { return };
+        tracing::error!(queue = %self.medium.name(), %error, "the storage failed");
+        let inherited = core.bequeath();
+        let failed = if error.damaged {
+            Life::Broken(error.message.clone())
+        } else {
+            Life::Failed { error: error.message.clone(), again: monotonic(), pause: REOPEN.0, inherited }
+        };
+        let failed = std::mem::replace(life, failed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(failed))) {
+            tracing::error!("the failed log panicked when it was dropped: {}", panic_text(&*panic));
+        }
         self.watermark.fail();
         self.watermark.ask_to_serve();
     }
@@ -189,6 +252,15 @@ impl<M: Medium> Shared<M> {
             }
             Err(error) => error,
         };
+        if self.watermark.life() != before {
+            // Also what was inserted before the failure may be lost with it.
+            let durable = self.watermark.durable().load(Ordering::SeqCst);
+            for answer in &mut answers {
+                if answer.as_ref().is_ok_and(|served| served.sequence > durable) {
+                    *answer = Err(StorageError::Unknown("the storage failed before this was on the disk".into()));
+                }
+            }
+        }
         answers.resize_with(replies.len(), || Err(unanswered.clone()));
         let mut told = Vec::new();
         for ((how, reply), answer) in replies.into_iter().zip(answers) {
@@ -216,39 +288,35 @@ impl<M: Medium> Shared<M> {
 
     /// Makes everything inserted so far durable.
     fn sync(&self) -> Result<(), StorageError> {
-        let (barrier, upto, life) = {
+        let (flushed, syncer, life) = {
             let mut core = lock(&self.core);
             self.watermark.clean();
             let flushed = self.with_core(&mut core, |core| {
-                let upto = core.journal().flush();
-                (upto, core.journal().barrier())
+                let flushed = core.journal().flush();
+                (flushed, core.journal().syncer())
             })?;
             match flushed {
-                (Ok(upto), barrier) => (barrier, upto, self.watermark.life()),
+                (Ok(flushed), syncer) => (flushed, syncer, self.watermark.life()),
                 (Err(error), _) => {
                     self.fail(&mut core, &error);
                     return Err(StorageError::Unknown(error.message));
                 }
             }
         };
-        if let Err(error) = barrier.sync() {
-            drop(barrier);
-            let mut core = lock(&self.core);
-            if self.watermark.life() == life {
-                self.fail(&mut core, &error);
-            }
+        let done = syncer.sync(flushed);
+        drop(syncer);
+        let mut core = lock(&self.core);
+        if self.watermark.life() != life {
+            // The log was read again in between, and what this sync reached is not known.
+            return Ok(());
+        }
+        if let Err(error) = done {
+            self.fail(&mut core, &error);
             return Err(StorageError::Unknown(error.message));
         }
-        // A failure in between was followed by reading the log again, and what this sync reached is not known.
-        let core = lock(&self.core);
-        let same = self.watermark.life() == life;
-        if same {
-            self.watermark.durable().fetch_max(upto, Ordering::SeqCst);
-        }
+        self.watermark.durable().fetch_max(flushed.upto, Ordering::SeqCst);
         drop(core);
-        if same {
-            self.mark(upto, false);
-        }
+        self.mark(flushed.upto, false);
         Ok(())
     }
 
@@ -261,6 +329,23 @@ impl<M: Medium> Shared<M> {
                 Err(error) => tracing::warn!(%error, "the note of what is durable was not written"),
             }
         }
+    }
+
+    /// Moves jobs that are due at `now` into their lanes, and says when the next one is.
+    fn due(&self, now: Timestamp) -> Timestamp {
+        let due = Timestamp::from_micros(self.next_due.load(Ordering::SeqCst));
+        if due > now {
+            return due;
+        }
+        // While the log is not there nothing is due; opening it again is a change of its own.
+        let Life::Alive(core) = &mut *lock(&self.core) else { return Timestamp::MAX };
+        core.promote(now);
+        if core.take_stirred() {
+            self.watch.bump();
+        }
+        let due = core.next_due();
+        self.next_due.store(due.as_micros(), Ordering::SeqCst);
+        due
     }
 
     fn release_counters(&self, counters: &[u64]) {
@@ -283,7 +368,7 @@ impl<M: Medium> Shared<M> {
                 Errand::Serve => {
                     let mut core = lock(&self.core);
                     // After a failure the log is opened again also if nobody asks for anything.
-                    let _ = self.with_core(&mut core, |_| ());
+                    self.reopen(&mut core);
                     let told = self.drain(&mut core);
                     if let Life::Failed { pause, .. } = &*core {
                         self.watermark.ask_to_serve_in(*pause);
@@ -309,38 +394,81 @@ impl<M: Medium> Shared<M> {
         if told.is_empty() {
             return;
         }
-        let announcer = lock(&self.announcer);
+        let announcer = lock(&self.announcer).clone();
         for one in told {
-            if let Some(announcer) = &*announcer {
+            match &announcer {
                 // It ends only after this sender is gone.
-                let _ = announcer.send(one);
+                Some(announcer) => drop(announcer.send(one)),
+                None => call_back(one.0, one.1),
             }
         }
     }
 
     fn announced(&self, one: Announcement) -> Told {
-        if self.watermark.is_durable(one.sequence) && self.watermark.life() == one.life {
+        if self.watermark.is_durable(one.sequence, one.life) {
             return (one.done, Ok(one.outcome), if one.keep_held { Vec::new() } else { one.held });
         }
+        // The failure has released what was held.
         let error = StorageError::Unknown("the storage failed before this was on the disk".into());
-        (one.done, Err(error), one.held)
+        (one.done, Err(error), Vec::new())
+    }
+
+    /// Makes everything durable that was inserted until now, and lets go of the log.
+    fn shut(&self) -> Result<(), StorageError> {
+        let mut core = lock(&self.core);
+        let synced = self.with_core(&mut core, |core| core.journal().sync());
+        let synced = synced.and_then(|synced| synced.map_err(|error| StorageError::Unknown(error.message)));
+        let log = std::mem::replace(&mut *core, Life::Closed);
+        if synced.is_ok() {
+            self.mark(self.watermark.durable().load(Ordering::SeqCst), true);
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(log))) {
+            tracing::error!("the log panicked when it was closed: {}", panic_text(&*panic));
+        }
+        synced
+    }
+
+    /// Answers what nobody will serve any more.
+    fn turn_away(&self) {
+        for Request { reply, .. } in std::mem::take(&mut *lock(&self.inbox)) {
+            match reply {
+                Reply::Slot(slot) => *lock(&slot) = Some((Err(StorageError::Closed), 0)),
+                Reply::Done(done) => call_back(done, Err(StorageError::Closed)),
+            }
+        }
+    }
+}
+
+fn call_back(done: Done, outcome: Result<Outcome, StorageError>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| done(outcome))) {
+        tracing::error!("a callback of the storage panicked: {}", panic_text(&*panic));
     }
 }
 
 fn announce_loop<M: Medium>(shared: &Weak<Shared<M>>, told: &Receiver<Told>) {
     while let Ok((done, outcome, held)) = told.recv() {
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| done(outcome))).is_err() {
-            tracing::error!("a callback of the storage panicked");
-        }
+        call_back(done, outcome);
         if let Some(shared) = shared.upgrade() {
             shared.release_counters(&held);
         }
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl<M: Medium> Engine<M> {
+    /// Looks at the core, opening the log again if it failed.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Core<M::Log>) -> T) -> Result<T, StorageError> {
+        let mut core = lock(&self.shared.core);
+        self.shared.with_core(&mut core, |core| look(core))
+    }
+}
+
 impl<M: Medium> Storage for Engine<M> {
     fn commit(&self, transition: Transition, how: Commit) -> Result<Outcome, StorageError> {
         let shared = &*self.shared;
+        if shared.closed.load(Ordering::SeqCst) {
+            return Err(StorageError::Closed);
+        }
         let slot = Arc::new(Mutex::new(None));
         lock(&shared.inbox).push(Request { transition, how, reply: Reply::Slot(Arc::clone(&slot)) });
         let told = {
@@ -362,7 +490,12 @@ impl<M: Medium> Storage for Engine<M> {
 
     fn submit(&self, transition: Transition, how: Commit, done: Done) {
         lock(&self.shared.inbox).push(Request { transition, how, reply: Reply::Done(done) });
-        self.shared.watermark.ask_to_serve();
+        // In this order: closing sets the flag before it turns away what is there.
+        if self.shared.closed.load(Ordering::SeqCst) {
+            self.shared.turn_away();
+        } else {
+            self.shared.watermark.ask_to_serve();
+        }
     }
 
     fn release(&self, jobs: &[JobId]) {
@@ -379,23 +512,12 @@ impl<M: Medium> Storage for Engine<M> {
     fn wait(&self, since: Version, until: Timestamp) -> Version {
         let shared = &*self.shared;
         loop {
-            let due = Timestamp::from_micros(shared.next_due.load(Ordering::SeqCst));
             let now = shared.options.clock.now();
-            if due <= now {
-                let mut life = lock(&shared.core);
-                if let Life::Alive(core) = &mut *life {
-                    core.promote(now);
-                    shared.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
-                    if core.take_stirred() {
-                        shared.watch.bump();
-                    }
-                }
-            }
+            let due = shared.due(now);
             let version = shared.watch.version();
-            if version > since || until <= now {
+            if version > since || until <= now || shared.closed.load(Ordering::SeqCst) {
                 return version;
             }
-            let due = Timestamp::from_micros(shared.next_due.load(Ordering::SeqCst));
             shared.watch.wait(since, shared.options.clock.sleep_until(due.min(until)));
         }
     }
@@ -428,8 +550,6 @@ impl<M: Medium> Storage for Engine<M> {
         if shared.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        let synced = shared.sync();
-        shared.mark(shared.watermark.durable().load(Ordering::SeqCst), true);
         shared.watermark.close();
         // The writer ends first, and the announcer once nobody can tell it anything. A callback may be what drops the
         // last handle, and a thread cannot wait for itself.
@@ -440,7 +560,12 @@ impl<M: Medium> Storage for Engine<M> {
             }
             lock(&shared.announcer).take();
         }
-        *lock(&shared.core) = Life::Closed;
+        let synced = shared.shut();
+        shared.turn_away();
+        for one in shared.watermark.take_announcements() {
+            let (done, outcome, _) = shared.announced(one);
+            call_back(done, outcome);
+        }
         shared.watch.bump();
         synced
     }

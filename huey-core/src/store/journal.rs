@@ -1,13 +1,14 @@
 //! The journal: batches of effects in a log, and the way back from a place to an effect.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::batch::{Batch, View, frame, framed};
+use super::barrier::{lock, panic_text};
+use super::batch::{Batch, View, decode_effect, frame, framed};
 use super::log::{BARRIER, Barrier, Entry, Log, LogError};
 use super::storage::StorageError;
-use crate::codec;
 use crate::machine::{Effect, Fetch, Place};
 
 /// What a removal counts for against the barrier: it dirties pages as an append does.
@@ -17,38 +18,90 @@ const CACHED: usize = 8;
 
 pub(crate) struct Journal<L> {
     log: L,
-    barrier: Arc<dyn Barrier>,
+    syncer: Arc<Syncer>,
     /// The number of the newest entry; 0 if there is none.
     last: u64,
-    /// Bytes appended since the last sync.
-    unsynced: usize,
+    /// The newest entry that ends a batch: what a sync may call durable, since a batch counts only whole.
+    whole: u64,
+    /// Bytes written since the log was opened, and one more, so that the first sync is never taken for needless.
+    volume: u64,
     /// The newest entry known to be on the medium.
     durable: Arc<AtomicU64>,
     cache: RefCell<Vec<(u64, Arc<Entry>)>>,
+    /// The first failed read. No further call of the log can be trusted.
+    failed: RefCell<Option<LogError>>,
+}
+
+/// How far a flush went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flushed {
+    /// The newest entry of a whole batch.
+    pub(crate) upto: u64,
+    volume: u64,
+}
+
+/// The log's barrier, used by one thread at a time.
+pub(crate) struct Syncer {
+    barrier: Arc<dyn Barrier>,
+    /// How far the last sync went. Read by the writer while a sync runs.
+    volume: AtomicU64,
+    /// Held by who syncs. After one failed sync the system may call lost pages clean, and a later sync would succeed
+    /// without them, so there is none.
+    failed: Mutex<Option<String>>,
+}
+
+impl Syncer {
+    /// Makes what was flushed durable.
+    pub(crate) fn sync(&self, flushed: Flushed) -> Result<(), LogError> {
+        let mut failed = lock(&self.failed);
+        if let Some(failed) = &*failed {
+            return Err(LogError::failed(failed.clone()));
+        }
+        if self.volume() >= flushed.volume {
+            return Ok(());
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| self.barrier.sync()))
+            .unwrap_or_else(|panic| Err(LogError::damaged(format!("a sync panicked: {}", panic_text(&*panic)))));
+        match &done {
+            Ok(()) => self.volume.store(flushed.volume, Ordering::SeqCst),
+            Err(error) => *failed = Some(error.message.clone()),
+        }
+        done
+    }
+
+    fn volume(&self) -> u64 {
+        self.volume.load(Ordering::SeqCst)
+    }
 }
 
 impl<L: Log> Journal<L> {
-    pub(crate) fn new(log: L, last: u64, durable: Arc<AtomicU64>) -> Self {
-        let barrier = log.barrier();
-        Self { log, barrier, last, unsynced: 0, durable, cache: RefCell::default() }
+    /// A journal that ends at entry `last`, of which a sync may call all up to `whole` durable.
+    pub(crate) fn new(log: L, last: u64, whole: u64, durable: Arc<AtomicU64>) -> Self {
+        let syncer = Arc::new(Syncer { barrier: log.barrier(), volume: AtomicU64::new(0), failed: Mutex::default() });
+        let (cache, failed) = Default::default();
+        Self { log, syncer, last, whole, volume: 1, durable, cache, failed }
     }
 
     pub(crate) fn last(&self) -> u64 {
         self.last
     }
 
-    pub(crate) fn barrier(&self) -> Arc<dyn Barrier> {
-        Arc::clone(&self.barrier)
+    /// The newest entry known to be on the medium.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn syncer(&self) -> Arc<Syncer> {
+        Arc::clone(&self.syncer)
     }
 
     pub(crate) fn free_space(&self) -> Option<u64> {
         self.log.free_space()
     }
 
-    /// An entry's bytes, as they are in the log.
-    pub(crate) fn raw(&self, sequence: u64) -> Result<Vec<u8>, LogError> {
-        let entry = self.log.read(sequence)?;
-        entry.map(|entry| entry.to_vec()).ok_or_else(|| LogError::damaged(format!("entry {sequence} is gone")))
+    /// Why a read failed, if one did: the log is to be opened again then.
+    pub(crate) fn failure(&self) -> Option<LogError> {
+        self.failed.borrow_mut().take()
     }
 
     /// A batch that will stand behind the newest entry.
@@ -56,43 +109,68 @@ impl<L: Log> Journal<L> {
         Batch::new(self.last + 1)
     }
 
-    /// Appends one entry, behind a sync if the log might otherwise reuse space that the last one still needs.
-    pub(crate) fn append_entry(&mut self, entry: &[u8]) -> Result<(), LogError> {
-        if self.unsynced + entry.len() > BARRIER {
-            self.sync()?;
+    /// Appends the entries of a batch.
+    pub(crate) fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), LogError> {
+        for entry in entries {
+            self.spend(entry.len())?;
+            self.log.append(self.last + 1, entry)?;
+            self.last += 1;
         }
-        self.log.append(self.last + 1, entry)?;
-        self.last += 1;
-        self.unsynced += entry.len();
+        self.whole = self.last;
         Ok(())
     }
 
+    /// Writes the entries above `durable` anew and makes them durable: after a failed sync the system may hold them
+    /// for written. They are overwritten and never removed first, since they may hold the only copy of something.
+    pub(crate) fn write_anew(&mut self, durable: u64) -> Result<(), LogError> {
+        for sequence in durable + 1..=self.last {
+            let entry = self.log.read(sequence)?;
+            let entry = entry.ok_or_else(|| LogError::damaged(format!("entry {sequence} of the journal is gone")))?;
+            self.spend(entry.len())?;
+            self.log.append(sequence, &entry)?;
+        }
+        self.whole = self.last;
+        self.sync()
+    }
+
     pub(crate) fn remove_oldest(&mut self, sequence: u64) -> Result<(), LogError> {
-        self.unsynced += REMOVAL;
+        self.spend(REMOVAL)?;
         self.cache.get_mut().retain(|(cached, _)| *cached != sequence);
         self.log.remove_oldest(sequence)
     }
 
-    /// Removes the newest entry: part of a batch that a crash cut off, or one that is to be written anew.
+    /// Removes the newest entry, part of a batch that a crash cut off.
     pub(crate) fn remove_newest(&mut self) -> Result<(), LogError> {
+        self.spend(REMOVAL)?;
         self.cache.get_mut().clear();
         self.log.remove_newest(self.last)?;
         self.last -= 1;
         Ok(())
     }
 
-    /// Hands everything to the operating system, and says up to which entry.
-    pub(crate) fn flush(&mut self) -> Result<u64, LogError> {
+    /// Counts bytes that are about to be written, behind a sync if the log might otherwise reuse space that what was
+    /// written since the last one still needs.
+    fn spend(&mut self, bytes: usize) -> Result<(), LogError> {
+        // What was written before the first sync counts from the opening.
+        let since = self.volume - self.syncer.volume().max(1);
+        if since + bytes as u64 > BARRIER as u64 {
+            self.sync()?;
+        }
+        self.volume += bytes as u64;
+        Ok(())
+    }
+
+    /// Hands everything to the operating system, and says how far that is.
+    pub(crate) fn flush(&mut self) -> Result<Flushed, LogError> {
         self.log.flush()?;
-        self.unsynced = 0;
-        Ok(self.last)
+        Ok(Flushed { upto: self.whole, volume: self.volume })
     }
 
     /// Makes everything durable.
     pub(crate) fn sync(&mut self) -> Result<(), LogError> {
-        let upto = self.flush()?;
-        self.barrier.sync()?;
-        self.durable.fetch_max(upto, Ordering::SeqCst);
+        let flushed = self.flush()?;
+        self.syncer.sync(flushed)?;
+        self.durable.fetch_max(flushed.upto, Ordering::SeqCst);
         Ok(())
     }
 
@@ -101,7 +179,13 @@ impl<L: Log> Journal<L> {
         if let Some((_, entry)) = cache.iter().find(|(cached, _)| *cached == sequence) {
             return Ok(Arc::clone(entry));
         }
-        let read = self.log.read(sequence).map_err(|error| fault(&error))?;
+        let read = self.log.read(sequence).map_err(|error| {
+            let told = fault(&error);
+            if !error.damaged {
+                self.failed.borrow_mut().get_or_insert(error);
+            }
+            told
+        })?;
         let entry = Arc::new(read.ok_or_else(|| {
             StorageError::Damaged(format!("entry {sequence} of the journal is gone, though it is still needed"))
         })?);
@@ -121,8 +205,8 @@ impl<L: Log> Journal<L> {
         while offset < view.payload.len() {
             let bytes = self.effect_bytes(sequence, offset)?;
             let length = framed(bytes.len());
-            let effect = codec::decode(&bytes).map_err(|error| StorageError::Damaged(error.to_string()))?;
-            all.push((effect, Place::new(sequence, offset, length)));
+            let place = Place::new(sequence, offset, length);
+            all.push((decode_effect(&bytes, place)?, place));
             offset += length;
         }
         Ok(all)
@@ -146,12 +230,32 @@ impl<L: Log> Journal<L> {
         }
         Ok(bytes)
     }
+
+    /// Reads the log from end to end, as opening it does.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn replay(&self, now: crate::time::Timestamp) -> Result<super::replay::Replayed, LogError> {
+        super::replay::replay(&self.log, now)
+    }
 }
 
 impl<L: Log> Fetch for Journal<L> {
     fn fetch(&self, place: Place) -> Result<Effect, StorageError> {
-        let bytes = self.effect_bytes(place.sequence(), place.offset())?;
-        codec::decode(&bytes).map_err(|error| StorageError::Damaged(format!("at {place:?} of the journal: {error}")))
+        decode_effect(&self.effect_bytes(place.sequence(), place.offset())?, place)
+    }
+}
+
+/// The journal with a batch that is not in it yet: what one transition of a batch put, the next may read.
+pub(crate) struct WithBatch<'a, L> {
+    pub(crate) journal: &'a Journal<L>,
+    pub(crate) batch: &'a Batch,
+}
+
+impl<L: Log> Fetch for WithBatch<'_, L> {
+    fn fetch(&self, place: Place) -> Result<Effect, StorageError> {
+        match self.batch.effect_bytes(place) {
+            Some(bytes) => decode_effect(&bytes, place),
+            None => self.journal.fetch(place),
+        }
     }
 }
 

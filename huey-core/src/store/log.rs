@@ -73,7 +73,9 @@ impl fmt::Debug for Entry {
 /// prefix that reaches at least the last entry flushed before a [`Barrier::sync`] began. Removals follow the same
 /// order.
 pub trait Log: Send + 'static {
-    /// Appends an entry of at most [`ENTRY_LIMIT`] bytes. `sequence` is one above that of the newest entry.
+    /// Appends an entry of at most [`ENTRY_LIMIT`] bytes. `sequence` is one above that of the newest entry; or, once
+    /// the log was opened again after a failure, that of an entry which is there, and whose same bytes are to be
+    /// written anew, because the system may hold them for written though they are not.
     ///
     /// # Errors
     ///
@@ -116,6 +118,7 @@ pub trait Log: Send + 'static {
     /// # Errors
     ///
     /// The first error of `each`, or of reading.
+    #[expect(clippy::type_complexity, reason = "an alias would hide what is called")]
     fn scan(&self, each: &mut dyn FnMut(u64, &[u8]) -> Result<(), LogError>) -> Result<(), LogError>;
 
     /// Bytes that can still be written where the log lives, if that has a bound.

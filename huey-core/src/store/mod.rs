@@ -15,6 +15,10 @@ mod storage;
 mod transition;
 mod watch;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::core::Core;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use engine::Engine;
 pub use engine::engine;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;

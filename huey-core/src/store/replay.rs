@@ -4,6 +4,7 @@ use super::batch::{HEADER, View, frame, framed};
 use super::log::{Log, LogError};
 use crate::codec;
 use crate::machine::{Effect, Place, State};
+use crate::time::Timestamp;
 
 /// What reading a log from end to end gives.
 pub(crate) struct Replayed {
@@ -14,9 +15,10 @@ pub(crate) struct Replayed {
     pub(crate) unfinished: u64,
 }
 
-/// Reads the log and applies every whole batch.
-pub(crate) fn replay<L: Log>(log: &L) -> Result<Replayed, LogError> {
+/// Reads the log and applies every whole batch, as seen at `now`.
+pub(crate) fn replay<L: Log>(log: &L, now: Timestamp) -> Result<Replayed, LogError> {
     let mut reader = Reader::default();
+    reader.state.promote(now);
     log.scan(&mut |sequence, entry| reader.entry(sequence, entry))?;
     let Reader { state, batch, last, .. } = reader;
     if let Some(counter) = state.half_a_job() {

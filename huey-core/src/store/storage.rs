@@ -46,6 +46,14 @@ impl fmt::Display for StorageError {
 impl std::error::Error for StorageError {}
 
 impl StorageError {
+    /// The same failure, of something that had been inserted before.
+    pub(crate) fn unknown(self) -> Self {
+        match self {
+            Self::Unknown(text) => Self::Unknown(text),
+            other => Self::Unknown(other.to_string()),
+        }
+    }
+
     pub(crate) fn misplaced(what: &str, at: impl fmt::Debug, found: &impl fmt::Debug) -> Self {
         let mut found = format!("{found:?}");
         found.truncate(80);

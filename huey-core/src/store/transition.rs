@@ -50,7 +50,7 @@ pub enum Transition {
         /// The tasks that the caller knows.
         tasks: Vec<String>,
     },
-    /// Drops the result of an ended job, and answers with it.
+    /// Drops the result of an ended job, and answers with it. Repeating it may find nothing left.
     Take {
         /// The job.
         id: JobId,
@@ -137,7 +137,7 @@ pub enum Tasks {
 pub struct Lease {
     /// The job.
     pub id: JobId,
-    /// Which claim of the job it is, counted from 1.
+    /// The number of the claim; no two claims of a job have the same.
     pub claim: u32,
 }
 

@@ -1,1 +1,16 @@
-//! The test kit.
+//! The test kit: a disk that can be crashed, a storage behind a bad network, and the suite that every storage passes.
+//!
+//! Nothing here sleeps, and everything that is random comes from a seed, so that a failure can be repeated.
+
+mod inspect;
+mod random;
+mod sim_disk;
+mod sim_log;
+mod words;
+
+pub use inspect::{Inspector, Sizes, inspected};
+pub use random::Random;
+pub use sim_log::{Fault, SimDisk, SimLog, SimMedium};
+pub use words::{job_id, task_error};
+
+pub use crate::codec::Bytes;

@@ -1,4 +1,4 @@
-//! Marks the threads whose job it is to run jobs: one that waits for a job may wait for itself.
+//! Marks the threads that jobs need to come to their end: one that waits for a job may wait for itself.
 
 use std::cell::Cell;
 
@@ -6,7 +6,7 @@ thread_local! {
     static QUEUE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// While it lives, this thread is a worker of the queue with that key.
+/// While it lives, this thread works for the queue with that key.
 pub(crate) struct WorkerMark(usize);
 
 impl WorkerMark {
@@ -21,7 +21,7 @@ impl Drop for WorkerMark {
     }
 }
 
-/// Whether this thread is a worker of the queue with that key.
+/// Whether this thread works for the queue with that key.
 pub(crate) fn is_worker_of(queue: usize) -> bool {
     QUEUE.get() == queue
 }

@@ -1,0 +1,231 @@
+//! What a simulated disk holds, and what a crash leaves of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::random::Random;
+use super::sim_log::Fault;
+use crate::store::{BARRIER, LogError};
+
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) bytes: Arc<[u8]>,
+    /// Called clean by the system though it never reached the disk.
+    pub(super) phantom: bool,
+}
+
+#[derive(Clone)]
+pub(super) enum Change {
+    Put(u64, Stored),
+    Remove(u64),
+}
+
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) slots: BTreeMap<usize, (u64, u32)>,
+    /// What slots held before, for a power cut that takes a write back.
+    pub(super) before: Vec<(usize, Option<(u64, u32)>)>,
+    pub(super) left: Vec<(u64, u32)>,
+}
+
+pub(super) struct Disk {
+    pub(super) random: Random,
+    /// On the platter.
+    pub(super) durable: BTreeMap<u64, Stored>,
+    /// What came after it, in order.
+    pub(super) pending: Vec<Change>,
+    /// How many of the pending changes the operating system has.
+    pub(super) flushed: usize,
+    /// How many changes have become durable, ever.
+    pub(super) settled: u64,
+    /// Bytes appended ever, up to the newest flush, and up to the flush that the last sync covered.
+    pub(super) appended: u64,
+    pub(super) flushed_bytes: u64,
+    pub(super) synced_bytes: u64,
+    pub(super) reuse_after: usize,
+    pub(super) content: BTreeMap<u64, Stored>,
+    pub(super) table: Table,
+    pub(super) marks: Vec<u64>,
+    /// Which process lives, and which of its handles.
+    pub(super) life: u64,
+    pub(super) handle: u64,
+    /// Whether the newest handle failed.
+    pub(super) broken: bool,
+    pub(super) fault: Option<(u64, Fault)>,
+    pub(super) failing_opens: u32,
+    pub(super) free: Option<u64>,
+    pub(super) calls: u64,
+}
+
+pub(super) fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Disk {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            random: Random::new(seed),
+            durable: BTreeMap::new(),
+            pending: Vec::new(),
+            flushed: 0,
+            settled: 0,
+            appended: 0,
+            flushed_bytes: 0,
+            synced_bytes: 0,
+            reuse_after: BARRIER,
+            content: BTreeMap::new(),
+            table: Table::default(),
+            marks: Vec::new(),
+            life: 0,
+            handle: 0,
+            broken: false,
+            fault: None,
+            failing_opens: 0,
+            free: None,
+            calls: 0,
+        }
+    }
+
+    /// A log is opened again after one that failed and had not handed everything over.
+    pub(super) fn reopen(&mut self) {
+        let left = self.pending.len() - self.flushed;
+        let kept = self.flushed + self.random.below(left + 1);
+        self.keep(kept);
+        self.broken = false;
+    }
+
+    /// What is there after `kept` of the pending changes.
+    fn keep(&mut self, kept: usize) {
+        self.pending.truncate(kept);
+        self.flushed = kept;
+        self.content = self.durable.clone();
+        for change in &self.pending {
+            apply(&mut self.content, change);
+        }
+    }
+
+    pub(super) fn crash(&mut self, power: bool) {
+        let least = if power { 0 } else { self.flushed };
+        let kept = least + self.random.below(self.pending.len() - least + 1);
+        self.keep(kept);
+        if power {
+            if self.appended - self.synced_bytes > self.reuse_after as u64 && self.random.one_in(2) {
+                self.content.clear();
+            }
+            self.content.retain(|_, stored| !stored.phantom);
+            self.durable = self.content.clone();
+            self.pending.clear();
+            self.flushed = 0;
+            self.synced_bytes = self.appended;
+            self.table.lose_some(&mut self.random);
+            if self.marks.len() > 1 && self.random.one_in(2) {
+                self.marks.pop();
+            }
+        } else {
+            // The next process begins with what the system has, and knows of no failed sync.
+            let real = |stored: &mut Stored| stored.phantom = false;
+            self.durable.values_mut().for_each(real);
+            self.content.values_mut().for_each(real);
+            for change in &mut self.pending {
+                if let Change::Put(_, stored) = change {
+                    real(stored);
+                }
+            }
+        }
+        self.table.left = self.table.slots.values().copied().collect();
+        self.life += 1;
+        self.handle += 1;
+        self.broken = false;
+        self.fault = None;
+    }
+
+    /// Begins a call; `half` does what a call that fails may have done.
+    pub(super) fn call(&mut self, life: u64, handle: u64, half: impl FnOnce(&mut Self)) -> Result<(), LogError> {
+        if life != self.life {
+            return Err(LogError::failed("the process is dead"));
+        }
+        if handle != self.handle || self.broken {
+            return Err(LogError::failed("the log failed before"));
+        }
+        self.calls += 1;
+        let fault = match self.fault {
+            Some((at, fault)) if at < self.calls => fault,
+            _ => return Ok(()),
+        };
+        self.fault = None;
+        self.broken = true;
+        if self.random.one_in(2) {
+            half(self);
+        }
+        match fault {
+            Fault::Fail => Err(LogError::failed("the disk failed")),
+            Fault::Panic => panic!("the disk failed in an unexpected way"),
+            Fault::Kill | Fault::PowerCut => {
+                self.crash(fault == Fault::PowerCut);
+                Err(LogError::failed("the process is dead"))
+            }
+        }
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        if let Change::Put(_, stored) = &change {
+            self.appended += stored.bytes.len() as u64;
+        }
+        apply(&mut self.content, &change);
+        self.pending.push(change);
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.flushed = self.pending.len();
+        self.flushed_bytes = self.appended;
+    }
+
+    /// Makes changes durable, up to the one of that number.
+    pub(super) fn settle(&mut self, upto: u64, bytes: u64) {
+        let count = usize::try_from(upto.saturating_sub(self.settled)).unwrap_or(usize::MAX).min(self.pending.len());
+        for change in self.pending.drain(..count) {
+            apply(&mut self.durable, &change);
+        }
+        self.settled += count as u64;
+        self.flushed = self.flushed.saturating_sub(count);
+        self.synced_bytes = self.synced_bytes.max(bytes);
+    }
+
+    /// A sync failed: the system holds what it has for clean, and may forget it.
+    pub(super) fn fail_sync(&mut self) {
+        for change in &mut self.pending {
+            if let Change::Put(_, stored) = change {
+                stored.phantom = true;
+            }
+        }
+        self.flushed = 0;
+    }
+}
+
+fn apply(content: &mut BTreeMap<u64, Stored>, change: &Change) {
+    match change {
+        Change::Put(sequence, stored) => drop(content.insert(*sequence, stored.clone())),
+        Change::Remove(sequence) => drop(content.remove(sequence)),
+    }
+}
+
+impl Table {
+    pub(super) fn set(&mut self, slot: usize, to: Option<(u64, u32)>) {
+        let before = match to {
+            Some(note) => self.slots.insert(slot, note),
+            None => self.slots.remove(&slot),
+        };
+        self.before.push((slot, before));
+    }
+
+    fn lose_some(&mut self, random: &mut Random) {
+        for _ in 0..random.below(self.before.len() + 1) {
+            let Some((slot, before)) = self.before.pop() else { break };
+            match before {
+                Some(note) => drop(self.slots.insert(slot, note)),
+                None => drop(self.slots.remove(&slot)),
+            }
+        }
+        self.before.clear();
+    }
+}

@@ -1,0 +1,284 @@
+//! What a store should say, kept as plainly as possible.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use huey_core::store::{Claimed, Lease, NewJob, Outcome, Settlement, Tasks, Transition, Verdict};
+use huey_core::{Durability, JobId, JobState, Timestamp};
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Job {
+    pub(crate) new: NewJob,
+    pub(crate) state: JobState,
+    pub(crate) at: Timestamp,
+    /// `None` while it runs under a lease that nobody was told.
+    pub(crate) claim: Option<u32>,
+    pub(crate) attempts: u32,
+    pub(crate) retried: u32,
+    pub(crate) crashes: u8,
+    pub(crate) refunds: u8,
+    pub(crate) rescued: bool,
+    /// The output, and until which second it is kept, once it ended so.
+    pub(crate) kept: Option<(Vec<u8>, u64)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Model {
+    pub(crate) jobs: BTreeMap<u64, Job>,
+    pub(crate) values: BTreeMap<String, Vec<u8>>,
+    pub(crate) reserved: u64,
+}
+
+/// What the model expects of a transition.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Expected {
+    Done,
+    Reserved(u64),
+    /// Jobs given out, and jobs ended, each in order.
+    Claimed(Vec<u64>, Vec<(u64, JobState)>),
+    Settled(Vec<Option<JobState>>),
+    Alive(Vec<bool>),
+    Unparked(u32),
+    Taken(Option<JobState>),
+}
+
+fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.as_micros() / 1_000_000).unwrap()
+}
+
+impl Job {
+    fn waiting(new: &NewJob) -> Self {
+        Self {
+            new: new.clone(),
+            state: JobState::Queued,
+            at: new.run_at,
+            claim: None,
+            attempts: 0,
+            retried: 0,
+            crashes: 0,
+            refunds: 0,
+            rescued: false,
+            kept: None,
+        }
+    }
+
+    /// The state as a caller is shown it.
+    pub(crate) fn shown(&self, now: Timestamp) -> JobState {
+        match (self.state, &self.kept) {
+            (JobState::Queued, _) if self.at > now => JobState::Scheduled,
+            (_, Some((_, until))) if *until < seconds(now) => JobState::Gone,
+            (state, _) => state,
+        }
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.crashes > 0
+            && self.crashes + 1 == self.new.crash_limit
+            && matches!(self.state, JobState::Queued | JobState::Running)
+    }
+
+    fn end(&mut self, state: JobState, output: Vec<u8>, keep: Duration, now: Timestamp) {
+        self.at = now;
+        if keep.is_zero() {
+            self.state = JobState::Gone;
+        } else {
+            self.state = state;
+            self.kept = Some((output, seconds(now + keep)));
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn apply(&mut self, transition: &Transition, now: Timestamp) -> Expected {
+        match transition {
+            Transition::Reserve { count } => {
+                let first = self.reserved;
+                self.reserved += u64::from(*count);
+                Expected::Reserved(first)
+            }
+            Transition::Enqueue { jobs, writes } => {
+                let known = |job: &NewJob| self.jobs.contains_key(&job.id.counter());
+                let repeated = !jobs.is_empty() && jobs.iter().all(known);
+                for job in jobs {
+                    self.jobs.entry(job.id.counter()).or_insert_with(|| Job::waiting(job));
+                }
+                if !repeated {
+                    self.values.extend(writes.iter().map(|(key, bytes)| (key.clone(), bytes.to_vec())));
+                }
+                Expected::Done
+            }
+            Transition::Claim { queues, tasks, most, keep } => self.claim(queues, tasks, *most as usize, *keep, now),
+            Transition::Settle(all) => {
+                Expected::Settled(all.iter().map(|settlement| self.settle(settlement, now)).collect())
+            }
+            Transition::Heartbeat(leases) => {
+                Expected::Alive(leases.iter().map(|lease| self.running(*lease).is_some()).collect())
+            }
+            Transition::Unpark { tasks } => {
+                let parked = |job: &&mut Job| job.state == JobState::Parked && tasks.contains(&job.new.task);
+                let count = self.jobs.values_mut().filter(parked).map(|job| job.state = JobState::Queued).count();
+                Expected::Unparked(u32::try_from(count).unwrap())
+            }
+            Transition::Take { id } => {
+                let Some(job) = self.jobs.get_mut(&id.counter()) else { return Expected::Taken(None) };
+                let shown = job.shown(now);
+                if job.kept.take().is_some() {
+                    job.state = JobState::Gone;
+                }
+                Expected::Taken((shown != JobState::Gone).then_some(shown))
+            }
+            other => panic!("the programs do not use {other:?}"),
+        }
+    }
+
+    fn running(&mut self, lease: Lease) -> Option<&mut Job> {
+        let job = self.jobs.get_mut(&lease.id.counter())?;
+        (job.state == JobState::Running && job.claim == Some(lease.claim)).then_some(job)
+    }
+
+    fn claim(&mut self, queues: &[String], tasks: &Tasks, most: usize, keep: Duration, now: Timestamp) -> Expected {
+        let wanted = |job: &Job| match tasks {
+            Tasks::Only(names) => names.contains(&job.new.task),
+            Tasks::Except(names) => !names.contains(&job.new.task),
+        };
+        let (mut claimed, mut ended) = (Vec::new(), Vec::new());
+        let ready = |job: &Job| job.state == JobState::Queued && job.at <= now;
+        let turn = |job: &Job| (-i32::from(job.new.priority), job.new.id.counter());
+        let running = self.jobs.values().filter(|job| job.state == JobState::Running).count();
+        let suspects: Vec<&Job> = self.jobs.values().filter(|job| job.is_suspect()).collect();
+        let able: Vec<&&Job> = suspects.iter().filter(|job| ready(job) && queues.contains(&job.new.queue)).collect();
+        let mut turns: Vec<u64> = Vec::new();
+        if suspects.iter().any(|job| job.state == JobState::Running) || (!able.is_empty() && running > 0) {
+            // Nothing may start.
+        } else if !able.is_empty() {
+            let alone = able.into_iter().filter(|job| wanted(job)).min_by_key(|job| turn(job));
+            turns.extend(alone.map(|job| job.new.id.counter()));
+        } else {
+            for queue in queues {
+                let mut lane: Vec<&Job> =
+                    self.jobs.values().filter(|job| job.new.queue == *queue && ready(job) && wanted(job)).collect();
+                lane.sort_by_key(|job| turn(job));
+                turns.extend(lane.iter().map(|job| job.new.id.counter()));
+            }
+        }
+        for counter in turns {
+            if claimed.len() == most {
+                break;
+            }
+            let job = self.jobs.get_mut(&counter).unwrap();
+            if job.new.expires.is_some_and(|expires| now > expires) {
+                job.end(JobState::Expired, Vec::new(), keep, now);
+                ended.push((counter, JobState::Expired));
+            } else if job.new.at_most_once && job.rescued {
+                (job.state, job.at) = (JobState::Lost, now);
+                ended.push((counter, JobState::Lost));
+            } else if job.new.crash_limit > 0 && job.crashes >= job.new.crash_limit {
+                (job.state, job.at) = (JobState::Dead, now);
+                ended.push((counter, JobState::Dead));
+            } else {
+                (job.state, job.at, job.claim, job.rescued) = (JobState::Running, now, None, false);
+                job.attempts += 1;
+                claimed.push(counter);
+            }
+        }
+        Expected::Claimed(claimed, ended)
+    }
+
+    fn settle(&mut self, Settlement { lease, verdict }: &Settlement, now: Timestamp) -> Option<JobState> {
+        let job = self.running(*lease)?;
+        match verdict {
+            Verdict::Complete { output, keep, .. } => {
+                job.end(JobState::Complete, output.to_vec(), *keep, now);
+                return Some(JobState::Complete);
+            }
+            Verdict::Canceled { keep, .. } => {
+                job.end(JobState::Canceled, Vec::new(), *keep, now);
+                return Some(JobState::Canceled);
+            }
+            Verdict::Retry { delay, spend, .. } => {
+                (job.state, job.at) = (JobState::Queued, now + *delay);
+                job.retried += u32::from(*spend);
+            }
+            Verdict::Returned { started } => {
+                (job.state, job.at) = (JobState::Queued, now);
+                if !started {
+                    job.attempts -= 1;
+                } else if job.refunds < 10 {
+                    job.attempts -= 1;
+                    job.refunds += 1;
+                }
+            }
+            Verdict::Dead { .. } => (job.state, job.at) = (JobState::Dead, now),
+            Verdict::Lost { .. } => (job.state, job.at) = (JobState::Lost, now),
+            Verdict::Parked { .. } => {
+                (job.state, job.at) = (JobState::Parked, now);
+                job.attempts -= 1;
+            }
+            other => panic!("the programs do not use {other:?}"),
+        }
+        Some(job.shown(now))
+    }
+
+    /// Compares an outcome with what was expected, and learns the leases that it tells.
+    pub(crate) fn learn(&mut self, expected: &Expected, outcome: &Outcome, now: Timestamp) -> Result<(), String> {
+        if let (Expected::Reserved(first), Outcome::Reserved { first: got, .. }) = (expected, outcome) {
+            // A reservation that a crash took back cannot be seen otherwise.
+            let used = self.jobs.last_key_value().map_or(0, |(counter, _)| counter + 1);
+            self.reserved -= first - got.min(first);
+            return if (used..=*first).contains(got) { Ok(()) } else { Err(format!("counters from {got} again")) };
+        }
+        let got = match outcome {
+            Outcome::Enqueued => Expected::Done,
+            Outcome::Claimed { claimed, ended } => {
+                for one in claimed {
+                    self.learn_claim(one, now)?;
+                }
+                let counter = |id: JobId| id.counter();
+                Expected::Claimed(
+                    claimed.iter().map(|one| counter(one.lease.id)).collect(),
+                    ended.iter().map(|one| (counter(one.id), one.state)).collect(),
+                )
+            }
+            Outcome::Settled(all) => Expected::Settled(all.iter().map(|one| one.map(|one| one.state)).collect()),
+            Outcome::Alive(all) => Expected::Alive(all.clone()),
+            Outcome::Unparked(count) => Expected::Unparked(*count),
+            Outcome::Taken(row) => Expected::Taken(row.as_ref().map(|row| row.state)),
+            other => return Err(format!("an outcome that nothing asked for: {other:?}")),
+        };
+        if got == *expected { Ok(()) } else { Err(format!("expected {expected:?}, got {got:?}")) }
+    }
+
+    fn learn_claim(&mut self, claimed: &Claimed, now: Timestamp) -> Result<(), String> {
+        let counter = claimed.lease.id.counter();
+        let job = self.jobs.get_mut(&counter).ok_or_else(|| format!("job {counter} never existed"))?;
+        job.claim = Some(claimed.lease.claim);
+        let synced = job.new.durability == Durability::Synced;
+        let told = (claimed.attempt, claimed.retried, claimed.crashes, claimed.refunds, claimed.started);
+        let kept = (job.attempts, job.retried, job.crashes, job.refunds, now);
+        if claimed.body != job.new.body || told != kept || (claimed.durability == Durability::Synced) != synced {
+            return Err(format!("job {counter} was given out as {told:?} and not {kept:?}, or with other arguments"));
+        }
+        Ok(())
+    }
+
+    /// What is true when a new process opens the store: `begun` holds the attempts in the running table.
+    pub(crate) fn new_life(&mut self, begun: &HashSet<(u64, u32)>, now: Timestamp) {
+        for (counter, job) in &mut self.jobs {
+            if job.state == JobState::Running {
+                let crashed = job.claim.is_some_and(|claim| begun.contains(&(*counter, claim)));
+                job.come_back(crashed, now);
+            }
+        }
+    }
+}
+
+impl Job {
+    pub(crate) fn come_back(&mut self, crashed: bool, now: Timestamp) {
+        (self.state, self.at, self.claim) = (JobState::Queued, self.at.min(now), None);
+        if crashed {
+            (self.crashes, self.rescued) = (self.crashes + 1, true);
+        } else {
+            self.attempts -= 1;
+        }
+    }
+}

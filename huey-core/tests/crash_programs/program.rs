@@ -1,0 +1,637 @@
+//! One random program over one simulated disk.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use huey_core::store::{
+    Answer, Body, Commit, Lease, Missing, NewJob, Outcome, Query, Settlement, Storage, StorageError, StorageOptions,
+    Tasks, Transition, Verdict, Version,
+};
+use huey_core::testing::{Fault, Inspector, Random, SimDisk, SimMedium, inspected, job_id, task_error};
+use huey_core::{Durability, JobState, Timestamp, VirtualClock};
+
+use crate::model::Model;
+
+/// Not compacted below this, one barrier's worth not yet durable and so not removed, and one large body on its way.
+const SLACK: u64 = 64 * 1024 + 2 * 256 * 1024 + 600 * 1024;
+const QUEUES: [&str; 2] = ["default", "mail"];
+const TASKS: [&str; 3] = ["send", "resize", "poison"];
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Closed,
+    Killed,
+    PowerCut,
+    /// It goes on; only the log was opened again.
+    Lives,
+}
+
+pub(crate) struct Program {
+    random: Random,
+    disk: SimDisk,
+    medium: SimMedium,
+    clock: Arc<VirtualClock>,
+    storage: Option<(Arc<dyn Storage>, Inspector)>,
+    salt: u32,
+    /// The states after each transition since the last that is known to be durable, which comes first.
+    states: Vec<Model>,
+    /// Every counter that was put in an enqueue, and every value's key.
+    counters: BTreeSet<u64>,
+    keys: BTreeSet<String>,
+    free: Vec<u64>,
+    /// Counters below were told in this life of the process.
+    least: u64,
+    sent: Vec<Transition>,
+    /// How many of them were sent in earlier lives: who could repeat those died with them.
+    sent_before: usize,
+    /// Leases that were told in this life of the process, and those that are over.
+    minted: HashSet<(u64, u32)>,
+    stale: Vec<Lease>,
+    slots: HashMap<usize, (u64, u32)>,
+    end_asked: Option<End>,
+    pub(crate) steps: Vec<String>,
+}
+
+fn body(seed: u64, bytes: usize) -> Body {
+    let mut random = Random::new(seed);
+    let args: Vec<u8> = (0..bytes).map(|_| random.number().to_le_bytes()[0]).collect();
+    Body { head: seed.to_le_bytes().to_vec().into(), args: args.into() }
+}
+
+impl Program {
+    /// Runs `steps` steps of the program of this seed.
+    pub(crate) fn run(seed: u64, steps: usize) -> (Result<(), String>, Vec<String>) {
+        let disk = SimDisk::new(seed);
+        let mut program = Self {
+            random: Random::new(seed ^ 0xface),
+            medium: disk.medium(),
+            disk,
+            clock: VirtualClock::starting_at(Timestamp::from_micros(1_000_000_000_000_000)),
+            storage: None,
+            salt: 0,
+            states: vec![Model::default()],
+            counters: BTreeSet::new(),
+            keys: BTreeSet::new(),
+            free: Vec::new(),
+            least: 0,
+            sent: Vec::new(),
+            sent_before: 0,
+            minted: HashSet::new(),
+            stale: Vec::new(),
+            slots: HashMap::new(),
+            end_asked: None,
+            steps: Vec::new(),
+        };
+        let result = program.play(steps);
+        (result, std::mem::take(&mut program.steps))
+    }
+
+    fn play(&mut self, steps: usize) -> Result<(), String> {
+        self.open()?;
+        for _ in 0..steps {
+            self.step()?;
+        }
+        self.disk.no_fault();
+        self.disk.fail_opens(0);
+        let end = *self.random.pick(&[End::Killed, End::PowerCut, End::Closed]);
+        self.end(end)?;
+        self.check()
+    }
+
+    fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage.as_ref().expect("the storage is open").0)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.clock().now()
+    }
+
+    fn newest(&self) -> &Model {
+        self.states.last().expect("at least one state")
+    }
+
+    fn open(&mut self) -> Result<(), String> {
+        self.medium = self.disk.medium();
+        let mut options = StorageOptions::default();
+        options.clock = self.clock.clock();
+        // Nothing happens but what the program does.
+        options.flush_interval = Duration::from_secs(1_000_000);
+        let opened =
+            inspected(self.medium.clone(), options).map_err(|error| format!("it cannot be opened: {error}"))?;
+        self.storage = Some(opened);
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let tick = Duration::from_millis(1 + self.random.below(50) as u64);
+        self.clock.advance(tick);
+        match self.random.below(100) {
+            0..30 => self.enqueue(),
+            30..50 => self.claim(),
+            50..70 => self.settle(),
+            70..74 => self.pressure(),
+            74..77 => self.repeat(),
+            77..80 => self.take(),
+            80..82 => {
+                let far = *self.random.pick(&[2, 30, 400]);
+                self.steps.push(format!("advance {far} s"));
+                self.clock.advance(Duration::from_secs(far));
+                Ok(())
+            }
+            82..83 => self.commit(Transition::Unpark { tasks: vec![TASKS[0].into(), TASKS[1].into()] }),
+            83..84 => {
+                let leases = self.leases();
+                self.commit(Transition::Heartbeat(leases))
+            }
+            84..86 => self.end(End::Killed),
+            86..88 => self.end(End::PowerCut),
+            88..89 => self.end(End::Closed),
+            89..91 => self.check(),
+            _ => {
+                let (nth, fault) = (self.random.below(40) as u64, self.random.below(12));
+                let fault = match fault {
+                    0..6 => Fault::Fail,
+                    6..8 => Fault::Kill,
+                    8..11 => Fault::PowerCut,
+                    _ => Fault::Panic,
+                };
+                self.end_asked = match fault {
+                    Fault::Kill => Some(End::Killed),
+                    Fault::PowerCut => Some(End::PowerCut),
+                    _ => None,
+                };
+                if fault == Fault::Fail && self.random.one_in(4) {
+                    self.disk.fail_opens(2);
+                }
+                self.steps.push(format!("{fault:?} at call {nth}"));
+                self.disk.fault_at(nth, fault);
+                Ok(())
+            }
+        }
+    }
+
+    // --- steps ---
+
+    fn counter(&mut self) -> Result<Option<u64>, String> {
+        if self.free.is_empty() {
+            self.commit(Transition::Reserve { count: 16 })?;
+        }
+        // None if the reservation failed.
+        Ok(if self.free.is_empty() { None } else { Some(self.free.remove(0)) })
+    }
+
+    fn enqueue(&mut self) -> Result<(), String> {
+        let count = match self.random.below(40) {
+            0 => 150,
+            1..4 => 20,
+            _ => 1 + self.random.below(3),
+        };
+        let mut jobs = Vec::new();
+        for _ in 0..count {
+            let Some(counter) = self.counter()? else { break };
+            let now = self.now();
+            let bytes = match self.random.below(60) {
+                0 => 300_000,
+                1..5 => 30_000,
+                _ => self.random.below(400),
+            };
+            jobs.push(NewJob {
+                id: job_id(now, counter, self.salt),
+                task: (*self.random.pick(&TASKS)).into(),
+                queue: (*self.random.pick(&QUEUES)).into(),
+                priority: *self.random.pick(&[0, 0, 0, 5, -3, i16::MIN, i16::MAX]),
+                run_at: now + Duration::from_millis(*self.random.pick(&[0, 0, 0, 20, 5_000])),
+                expires: self.random.one_in(8).then(|| now + Duration::from_millis(60)),
+                durability: *self.random.pick(&[Durability::Synced, Durability::Relaxed]),
+                at_most_once: self.random.one_in(8),
+                crash_limit: *self.random.pick(&[0, 1, 2, 3]),
+                body: body(counter, bytes),
+            });
+        }
+        let mut writes = Vec::new();
+        for _ in 0..self.random.below(3) {
+            writes.push(self.value(self.now().as_micros().unsigned_abs()));
+        }
+        if jobs.is_empty() && writes.is_empty() {
+            return Ok(());
+        }
+        self.counters.extend(jobs.iter().map(|job| job.id.counter()));
+        let transition = Transition::Enqueue { jobs, writes };
+        self.sent.push(transition.clone());
+        self.commit(transition)
+    }
+
+    fn value(&mut self, seed: u64) -> (String, huey_core::testing::Bytes) {
+        let key = format!("key {}", self.random.below(6));
+        self.keys.insert(key.clone());
+        let bytes = self.random.below(3_000);
+        (key, body(seed, bytes).args)
+    }
+
+    fn claim(&mut self) -> Result<(), String> {
+        let queues = match self.random.below(4) {
+            0 => vec![QUEUES[1].to_owned()],
+            1 => vec![QUEUES[1].to_owned(), QUEUES[0].to_owned(), "nobody's".to_owned()],
+            _ => vec![QUEUES[0].to_owned(), QUEUES[1].to_owned()],
+        };
+        let tasks = match self.random.below(6) {
+            0 => Tasks::Only(vec![TASKS[0].into(), TASKS[2].into()]),
+            1 => Tasks::Except(vec![TASKS[1].into(), "never heard of".into()]),
+            _ => Tasks::Except(Vec::new()),
+        };
+        let most = *self.random.pick(&[1, 2, 8, 64]);
+        let keep = Duration::from_secs(*self.random.pick(&[0, 100]));
+        self.commit(Transition::Claim { queues, tasks, most, keep })
+    }
+
+    fn leases(&self) -> Vec<Lease> {
+        let lease = |job: &crate::model::Job| Some(Lease { id: job.new.id, claim: job.claim? });
+        let running = self.newest().jobs.values().filter(|job| job.state == JobState::Running);
+        running.filter_map(lease).chain(self.stale.iter().copied()).collect()
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        let leases = self.leases();
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let mut all = Vec::new();
+        for _ in 0..=self.random.below(6) {
+            let lease = *self.random.pick(&leases);
+            if all.iter().any(|one: &Settlement| one.lease == lease) {
+                continue;
+            }
+            let keep = Duration::from_secs(*self.random.pick(&[0, 10, 1_000]));
+            let verdict = match self.random.below(16) {
+                0..6 => {
+                    let bytes = if self.random.one_in(20) { 20_000 } else { self.random.below(200) };
+                    let output = body(lease.id.counter() ^ u64::from(lease.claim) << 32, bytes).args;
+                    Verdict::Complete { output, signature: 7, keep }
+                }
+                6..9 => Verdict::Retry {
+                    delay: Duration::from_millis(*self.random.pick(&[0, 30, 3_000])),
+                    error: self.random.one_in(2).then(|| task_error("no route")),
+                    spend: self.random.one_in(2),
+                },
+                9..11 => Verdict::Returned { started: self.random.one_in(2) },
+                11 => Verdict::Dead { error: task_error("gave up") },
+                12 => Verdict::Canceled { cause: "not wanted".into(), keep },
+                13..15 => Verdict::Parked { cause: "unknown".into() },
+                _ => Verdict::Lost { cause: "cut off".into() },
+            };
+            all.push(Settlement { lease, verdict });
+        }
+        let settled: Vec<Lease> = all.iter().map(|one| one.lease).collect();
+        self.commit(Transition::Settle(all))?;
+        self.stale.extend(settled);
+        let excess = self.stale.len().saturating_sub(8);
+        self.stale.drain(..excess);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<(), String> {
+        let all: Vec<_> = self.newest().jobs.values().map(|job| job.new.id).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let id = *self.random.pick(&all);
+        self.commit(Transition::Take { id })
+    }
+
+    /// An enqueue that was sent before is sent again.
+    fn repeat(&mut self) -> Result<(), String> {
+        let sent = self.sent.get(self.sent_before..).unwrap_or_default();
+        if sent.is_empty() {
+            return Ok(());
+        }
+        let again = self.random.pick(sent).clone();
+        self.commit(again)
+    }
+
+    /// Much of what is written dies at once.
+    fn pressure(&mut self) -> Result<(), String> {
+        for _ in 0..60 {
+            let writes = vec![self.value(1), self.value(2), self.value(3)];
+            self.commit(Transition::Enqueue { jobs: Vec::new(), writes })?;
+        }
+        let sizes = self.storage.as_ref().expect("the storage is open").1.sizes();
+        match sizes {
+            Ok(sizes) if sizes.total > 3 * sizes.live + SLACK => {
+                Err(format!("the journal outgrew its bound: {sizes:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // --- judging ---
+
+    fn commit(&mut self, transition: Transition) -> Result<(), String> {
+        let now = self.now();
+        let synced = self.random.one_in(3);
+        let durability = if synced { Durability::Synced } else { Durability::Relaxed };
+        let how = Commit { durability, hold: self.random.one_in(6) };
+        let hold = if how.hold { ", held" } else { "" };
+        self.steps.push(format!("{} {durability:?}{hold}", tell(&transition)));
+        let mut after = self.newest().clone();
+        let expected = after.apply(&transition, now);
+        let (outcome, later) = self.do_commit(transition, how);
+        match outcome {
+            Ok(outcome) => {
+                after.learn(&expected, &outcome, now)?;
+                self.told(&outcome)?;
+                if synced
+                    || matches!(&outcome, Outcome::Claimed { claimed, .. } if claimed.iter().any(|c| c.at_most_once))
+                {
+                    self.states.clear();
+                }
+                self.states.push(after);
+                later.map_or(Ok(()), |error| self.recover(&error))
+            }
+            Err(error) => {
+                self.steps.push(format!("  -> {error:?}"));
+                if matches!(error, StorageError::Unknown(_)) {
+                    self.states.push(after);
+                }
+                self.recover(&error)
+            }
+        }
+    }
+
+    /// The outcome, and an error that came up once it was there.
+    fn do_commit(
+        &mut self,
+        transition: Transition,
+        how: Commit,
+    ) -> (Result<Outcome, StorageError>, Option<StorageError>) {
+        let mut later = None;
+        let storage = self.storage();
+        let held: Vec<_> = match &transition {
+            Transition::Enqueue { jobs, .. } => jobs.iter().map(|job| job.id).collect(),
+            Transition::Settle(all) => all.iter().map(|one| one.lease.id).collect(),
+            _ => self.newest().jobs.values().map(|job| job.new.id).collect(),
+        };
+        let outcome = if self.random.one_in(4) {
+            let (tell, told) = channel();
+            storage.submit(transition, how, Box::new(move |outcome| drop(tell.send(outcome))));
+            let outcome = told.recv().expect("a submitted transition is always answered");
+            // The announcer lets go of held jobs after it called back; this waits for it.
+            let (tell, told) = channel();
+            let relaxed = Commit { durability: Durability::Relaxed, hold: false };
+            let done = move |outcome: Result<Outcome, _>| tell.send(outcome.err()).expect("somebody waits");
+            storage.submit(Transition::Reclaim, relaxed, Box::new(done));
+            later = told.recv().expect("a submitted transition is always answered");
+            outcome
+        } else {
+            storage.commit(transition, how)
+        };
+        storage.release(&held);
+        (outcome, later)
+    }
+
+    fn told(&mut self, outcome: &Outcome) -> Result<(), String> {
+        match outcome {
+            Outcome::Reserved { first, salt } => {
+                if *first < self.least {
+                    return Err(format!("counters from {first} were told before"));
+                }
+                self.least = first + 16;
+                self.salt = *salt;
+                self.free = (*first..first + 16).collect();
+            }
+            Outcome::Claimed { claimed, .. } => {
+                for one in claimed {
+                    let key = (one.lease.id.counter(), one.lease.claim);
+                    if !self.minted.insert(key) {
+                        return Err(format!("the lease {key:?} was given out twice"));
+                    }
+                    if self.random.one_in(2) {
+                        let slot = self.random.below(4);
+                        self.slots.insert(slot, key);
+                        let begun = self.storage().begin(slot, one.lease);
+                        begun.map_err(|error| format!("begin: {error}"))?;
+                    }
+                }
+            }
+            Outcome::Settled(_) if self.random.one_in(2) => {
+                let slot = self.random.below(4);
+                self.slots.remove(&slot);
+                self.storage().end(slot);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// After an error: the process died, or the log is opened again in it.
+    fn recover(&mut self, error: &StorageError) -> Result<(), String> {
+        if self.disk.is_dead(&self.medium) {
+            let end = self.end_asked.take().unwrap_or(End::Killed);
+            return self.end(end);
+        }
+        let storage = self.storage();
+        loop {
+            let version = storage.wait(Version(0), Timestamp::from_micros(0));
+            match storage.read(Query::Counts(Vec::new())) {
+                Ok(_) => return self.judge(End::Lives, None),
+                Err(StorageError::Damaged(_)) => {
+                    self.steps.push("  the process ends".into());
+                    return self.end(End::Killed);
+                }
+                Err(StorageError::Unavailable(_)) if self.disk.is_dead(&self.medium) => return self.recover(error),
+                Err(StorageError::Unavailable(_)) => drop(storage.wait(version, Timestamp::MAX)),
+                Err(other) => return Err(format!("after {error:?}: {other:?}")),
+            }
+        }
+    }
+
+    fn end(&mut self, end: End) -> Result<(), String> {
+        self.steps.push(format!("{end:?}"));
+        let mut end = end;
+        let dead = self.disk.is_dead(&self.medium);
+        match end {
+            End::Closed if !dead => {
+                if let Err(error) = self.storage().close() {
+                    self.steps.push(format!("  -> {error:?}"));
+                    end = if self.disk.is_dead(&self.medium) {
+                        self.end_asked.unwrap_or(End::Killed)
+                    } else {
+                        End::Killed
+                    };
+                    if !self.disk.is_dead(&self.medium) {
+                        self.disk.kill();
+                    }
+                } else {
+                    let newest = self.newest().clone();
+                    self.states = vec![newest];
+                    self.disk.kill();
+                }
+            }
+            End::Killed if !dead => self.disk.kill(),
+            End::PowerCut if !dead => self.disk.power_cut(),
+            _ => {}
+        }
+        self.end_asked = None;
+        self.disk.no_fault();
+        self.disk.fail_opens(0);
+        self.storage = None;
+        self.open()?;
+        let begun: HashSet<_> = self.slots.drain().map(|(_, key)| key).collect();
+        self.sent_before = self.sent.len();
+        self.minted.clear();
+        self.stale.clear();
+        self.judge(end, Some(&begun))
+    }
+
+    /// Finds which of the states that may have survived the store is in.
+    fn judge(&mut self, end: End, begun: Option<&HashSet<(u64, u32)>>) -> Result<(), String> {
+        let now = self.now();
+        let mut why = Vec::new();
+        let candidates: Vec<Model> = self.states.iter().rev().cloned().collect();
+        for (back, mut candidate) in candidates.into_iter().enumerate() {
+            match begun {
+                Some(_) if end == End::PowerCut => self.adopt_crashes(&mut candidate, now)?,
+                Some(begun) => candidate.new_life(begun, now),
+                None => {}
+            }
+            match self.compare(&candidate)? {
+                None => {
+                    if begun.is_none() {
+                        // Counters that were told are not told again.
+                        candidate.reserved = self.states.iter().map(|state| state.reserved).max().unwrap_or(0);
+                        let lost = self.leases();
+                        self.stale.extend(lost);
+                    } else {
+                        self.free.clear();
+                        self.least = 0;
+                    }
+                    self.states = vec![candidate];
+                    return self.check_inside();
+                }
+                Some(fault) => why.push(format!("{back} transitions back: {fault}")),
+            }
+        }
+        Err(format!("after {end:?} the store is in no state that it may be in:\n  {}", why.join("\n  ")))
+    }
+
+    /// A power cut may have taken notes of begun attempts back, or back to older ones.
+    fn adopt_crashes(&self, candidate: &mut Model, now: Timestamp) -> Result<(), String> {
+        for job in candidate.jobs.values_mut().filter(|job| job.state == JobState::Running) {
+            let crashed = match self.row(job.new.id)? {
+                Ok(row) => row.crashes > job.crashes,
+                Err(_) => false,
+            };
+            job.come_back(crashed, now);
+        }
+        Ok(())
+    }
+
+    fn row(&self, id: huey_core::JobId) -> Result<Result<Box<huey_core::store::Row>, Missing>, String> {
+        match self.storage().read(Query::Job(id)) {
+            Ok(Answer::Job(row)) => Ok(row),
+            other => Err(format!("reading {id} gave {other:?}")),
+        }
+    }
+
+    /// The first difference between the store and `model`.
+    fn compare(&self, model: &Model) -> Result<Option<String>, String> {
+        let now = self.now();
+        for counter in &self.counters {
+            let sent = self.sent.iter().rev().find_map(|transition| match transition {
+                Transition::Enqueue { jobs, .. } => jobs.iter().find(|job| job.id.counter() == *counter),
+                _ => None,
+            });
+            let Some(sent) = sent else { continue };
+            let row = self.row(sent.id)?;
+            let kept = model.jobs.get(counter);
+            let same = match (&row, kept) {
+                // Of a job that is not there, a counter that was set aside tells no more than this.
+                (Err(Missing::NeverExisted | Missing::Gone), None) => true,
+                (Err(_), Some(job)) => job.shown(now) == JobState::Gone,
+                (Ok(_), None) => false,
+                (Ok(row), Some(job)) => {
+                    let output = job.kept.as_ref().map(|kept| kept.0.as_slice()).unwrap_or_default();
+                    row.state == job.shown(now)
+                        && (row.at, row.attempts, row.crashes) == (job.at, job.attempts, job.crashes)
+                        && (row.priority, &*row.queue, &*row.task) == (job.new.priority, &job.new.queue, &job.new.task)
+                        && row.head == job.new.body.head
+                        && row.ended.output.as_deref().unwrap_or_default() == output
+                }
+            };
+            if !same {
+                let brief = kept.map(|job| (job.shown(now), job.at, job.attempts, job.crashes));
+                let row = row.map(|row| (row.state, row.at, row.attempts, row.crashes));
+                return Ok(Some(format!("job {counter} is {row:?} and not {brief:?}")));
+            }
+        }
+        for key in &self.keys {
+            let Ok(Answer::Value(value)) = self.storage().read(Query::Value(key.clone())) else {
+                return Err(format!("the value of {key} cannot be read"));
+            };
+            if value.as_deref() != model.values.get(key).map(Vec::as_slice) {
+                return Ok(Some(format!("{key} differs")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Without a failure the store is in the newest state.
+    fn check(&mut self) -> Result<(), String> {
+        self.steps.push("check".into());
+        self.disk.no_fault();
+        self.end_asked = None;
+        self.disk.fail_opens(0);
+        if let Err(StorageError::Damaged(_)) = self.storage().read(Query::Counts(Vec::new())) {
+            // It panicked after the last outcome was told.
+            return self.end(End::Killed);
+        }
+        match self.compare(self.newest())? {
+            None => self.check_inside(),
+            Some(fault) => Err(format!("without a failure, {fault}")),
+        }
+    }
+
+    fn check_inside(&mut self) -> Result<(), String> {
+        let inspector = &self.storage.as_ref().expect("the storage is open").1;
+        inspector.check().map_err(|fault| format!("inside: {fault}"))?;
+        let Ok(Answer::Counts(counts)) = self.storage().read(Query::Counts(Vec::new())) else {
+            return Err("the counts cannot be read".into());
+        };
+        let now = self.now();
+        let count = |states: &[JobState]| {
+            self.newest().jobs.values().filter(|job| states.contains(&job.shown(now))).count() as u64
+        };
+        let got = [counts.queued, counts.scheduled, counts.running, counts.parked, counts.given_up];
+        let expected = [
+            count(&[JobState::Queued]),
+            count(&[JobState::Scheduled]),
+            count(&[JobState::Running]),
+            count(&[JobState::Parked]),
+            count(&[JobState::Dead, JobState::Lost]),
+        ];
+        if got == expected { Ok(()) } else { Err(format!("the counts are {got:?} and not {expected:?}")) }
+    }
+}
+
+fn tell(transition: &Transition) -> String {
+    match transition {
+        Transition::Enqueue { jobs, writes } => {
+            let jobs: Vec<_> = jobs.iter().map(|job| job.id.counter()).collect();
+            format!("enqueue {jobs:?} and {} values", writes.len())
+        }
+        Transition::Settle(all) => {
+            let all: Vec<_> = all
+                .iter()
+                .map(|one| {
+                    let mut verdict = format!("{:?}", one.verdict);
+                    verdict.truncate(24);
+                    (one.lease.id.counter(), one.lease.claim, verdict)
+                })
+                .collect();
+            format!("settle {all:?}")
+        }
+        other => format!("{other:?}"),
+    }
+}
