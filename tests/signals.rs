@@ -381,7 +381,6 @@ fn a_receiver_that_panics_or_fails_stops_nobody() {
 }
 
 #[test]
-#[ignore = "the engine veils an ended job until its receivers returned"]
 fn the_outcome_can_be_read_when_its_signal_is_heard() {
     for durability in [Durability::Relaxed, Durability::Synced] {
         let this: Arc<OnceLock<Huey>> = Arc::default();

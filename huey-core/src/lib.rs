@@ -43,7 +43,7 @@ pub mod __private {
     pub use serde;
 
     pub use crate::codec::{decode, encode};
-    pub use crate::enqueue::{Decorator, Registered, Registration, closure, named_hook};
+    pub use crate::enqueue::{Decorator, HookFn, Registered, Registration, closure, named_hook};
     pub use crate::execute::context_of;
     pub use crate::task::{
         Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Need, Options,

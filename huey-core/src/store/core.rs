@@ -176,6 +176,17 @@ impl<L: Log> Core<L> {
         }
     }
 
+    /// What is held is as durable as it has to be. Ends are shown from now on, so that whoever hears of one can read
+    /// it; what waits stays held until it has been announced.
+    pub(crate) fn show(&mut self, counters: &[u64]) {
+        for counter in counters {
+            let waits = self.state.work(*counter).is_some_and(|work| work.item.phase == Phase::Waiting);
+            if !waits {
+                self.state.release(*counter);
+            }
+        }
+    }
+
     pub(crate) fn read(&mut self, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
         self.state.promote(now);
         machine::answer(&self.state, &self.journal, query, now)
@@ -227,6 +238,9 @@ impl<L: Log> Core<L> {
         }
         for (effect, frame) in effects.iter().zip(&frames) {
             self.change_framed(batch, effect, frame);
+        }
+        if how.durability == Durability::Relaxed {
+            self.show(&held);
         }
         Ok(Served { outcome, sequence: 0, sync, held })
     }

@@ -143,7 +143,14 @@ enum Reply {
     Done(Done),
 }
 
-type Told = (Done, Result<Outcome, StorageError>, Vec<u64>);
+type Told = (Done, Result<Outcome, StorageError>, Held);
+
+/// Jobs that were held for an announcement, and whether the one who announces lets them go.
+#[derive(Default)]
+struct Held {
+    jobs: Vec<u64>,
+    by_caller: bool,
+}
 
 impl<M: Medium> Shared<M> {
     /// Runs `act` on the core, opening the log again first if it failed. A failed read or a panic fails the log.
@@ -266,7 +273,7 @@ impl<M: Medium> Shared<M> {
         for ((how, reply), answer) in replies.into_iter().zip(answers) {
             match (reply, answer) {
                 (Reply::Slot(slot), answer) => *lock(&slot) = Some((answer, before)),
-                (Reply::Done(done), Err(error)) => told.push((done, Err(error), Vec::new())),
+                (Reply::Done(done), Err(error)) => told.push((done, Err(error), Held::default())),
                 (Reply::Done(done), Ok(Served { outcome, sequence, sync, held })) => {
                     if sync || how.durability == Durability::Synced {
                         self.watermark.announce_later(Announcement {
@@ -278,7 +285,7 @@ impl<M: Medium> Shared<M> {
                             done,
                         });
                     } else {
-                        told.push((done, Ok(outcome), if how.hold { Vec::new() } else { held }));
+                        told.push((done, Ok(outcome), Held { jobs: held, by_caller: how.hold }));
                     }
                 }
             }
@@ -348,13 +355,14 @@ impl<M: Medium> Shared<M> {
         due
     }
 
-    fn release_counters(&self, counters: &[u64]) {
+    /// Lets go of held jobs, in the way that `how` says.
+    fn let_go(&self, counters: &[u64], how: impl FnOnce(&mut Core<M::Log>, &[u64])) {
         if counters.is_empty() {
             return;
         }
         let mut life = lock(&self.core);
         if let Life::Alive(core) = &mut *life {
-            core.release(counters);
+            how(core, counters);
             self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
             if core.take_stirred() {
                 self.watch.bump();
@@ -406,11 +414,11 @@ impl<M: Medium> Shared<M> {
 
     fn announced(&self, one: Announcement) -> Told {
         if self.watermark.is_durable(one.sequence, one.life) {
-            return (one.done, Ok(one.outcome), if one.keep_held { Vec::new() } else { one.held });
+            return (one.done, Ok(one.outcome), Held { jobs: one.held, by_caller: one.keep_held });
         }
         // The failure has released what was held.
         let error = StorageError::Unknown("the storage failed before this was on the disk".into());
-        (one.done, Err(error), Vec::new())
+        (one.done, Err(error), Held::default())
     }
 
     /// Makes everything durable that was inserted until now, and lets go of the log.
@@ -447,9 +455,12 @@ fn call_back(done: Done, outcome: Result<Outcome, StorageError>) {
 
 fn announce_loop<M: Medium>(shared: &Weak<Shared<M>>, told: &Receiver<Told>) {
     while let Ok((done, outcome, held)) = told.recv() {
-        call_back(done, outcome);
         if let Some(shared) = shared.upgrade() {
-            shared.release_counters(&held);
+            shared.let_go(&held.jobs, |core, jobs| core.show(jobs));
+        }
+        call_back(done, outcome);
+        if let Some(shared) = shared.upgrade().filter(|_| !held.by_caller) {
+            shared.let_go(&held.jobs, |core, jobs| core.release(jobs));
         }
     }
 }
@@ -482,9 +493,7 @@ impl<M: Medium> Storage for Engine<M> {
         if sync || how.durability == Durability::Synced {
             shared.watermark.wait_for(sequence, life, || shared.sync())?;
         }
-        if !how.hold {
-            shared.release_counters(&held);
-        }
+        shared.let_go(&held, |core, jobs| if how.hold { core.show(jobs) } else { core.release(jobs) });
         Ok(outcome)
     }
 
@@ -500,7 +509,7 @@ impl<M: Medium> Storage for Engine<M> {
 
     fn release(&self, jobs: &[JobId]) {
         let counters: Vec<u64> = jobs.iter().map(|id| id.counter()).collect();
-        self.shared.release_counters(&counters);
+        self.shared.let_go(&counters, |core, jobs| core.release(jobs));
     }
 
     fn read(&self, query: Query) -> Result<Answer, StorageError> {
