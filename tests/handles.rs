@@ -1,5 +1,6 @@
 //! Handles: waiting on threads and in futures, reading by id, and what they say of jobs that are not there.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unused_async, reason = "an async task need not await")]
 
 mod support;
 

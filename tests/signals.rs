@@ -136,12 +136,12 @@ fn a_normal_job() {
 fn a_delayed_job() {
     let clock = VirtualClock::starting_at(Timestamp::from_micros(0));
     let (huey, heard, _) = queue_with(|builder| builder.clock(clock.clock()));
-    let _ = add::job(1, 2).delay(Duration::from_secs(60)).enqueue(&huey).unwrap();
+    let _ = add::job(1, 2).delay(Duration::from_mins(1)).enqueue(&huey).unwrap();
     run(&huey);
     assert_eq!(heard.list(), "enqueued scheduled");
     let due = Timestamp::from_micros(60_000_000);
     assert!(heard.all().iter().all(|signal| signal.run_at == Some(due)));
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     run(&huey);
     assert_eq!(heard.list(), "enqueued scheduled executing complete");
 }

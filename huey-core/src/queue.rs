@@ -232,13 +232,11 @@ impl<T: Registered> Job<T> {
     /// As [`enqueue`](Self::enqueue).
     pub fn enqueue_async(self, huey: &Huey) -> EnqueueFuture<T> {
         let told = Arc::new(Told::default());
-        let result = huey.check_process();
-        match result {
-            Err(error) => told.tell(Err(error)),
-            Ok(()) => {
-                let teller = Arc::clone(&told);
-                huey.inner.pipeline.submit(self, huey.origin(), move |result| teller.tell(result));
-            }
+        if let Err(error) = huey.check_process() {
+            told.tell(Err(error));
+        } else {
+            let teller = Arc::clone(&told);
+            huey.inner.pipeline.submit(self, huey.origin(), move |result| teller.tell(result));
         }
         EnqueueFuture { told, huey: huey.clone(), task: std::marker::PhantomData }
     }
@@ -273,13 +271,11 @@ impl<T: Task> Future for EnqueueFuture<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut state = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.0.take() {
-            Some(result) => Poll::Ready(result.map(|enqueued| self.huey.handle_of::<T>(enqueued))),
-            None => {
-                state.1 = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(result) = state.0.take() {
+            return Poll::Ready(result.map(|enqueued| self.huey.handle_of::<T>(enqueued)));
         }
+        state.1 = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 

@@ -20,10 +20,13 @@ pub(crate) fn create(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    if folder.exists() {
-        return Err(Error::unavailable(format!("{} is no folder: name one for the queue", folder.display())));
-    }
-    create_missing(folder).map_err(|error| fault(folder, "created", &error))
+    // Asked only after a failure: another process may be creating it now.
+    create_missing(folder).map_err(|error| {
+        if folder.exists() && !folder.is_dir() {
+            return Error::unavailable(format!("{} is no folder: name one for the queue", folder.display()));
+        }
+        fault(folder, "created", &error)
+    })
 }
 
 fn create_missing(folder: &Path) -> io::Result<()> {

@@ -145,3 +145,25 @@ impl std::fmt::Debug for SledLog {
         write!(f, "SledLog({})", self.handle.folder.display())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use huey_core::store::Medium;
+
+    use crate::SledMedium;
+
+    #[test]
+    fn a_panic_in_sled_becomes_an_error_and_shuts_the_folder_for_this_process() {
+        let folder = std::env::temp_dir().join(format!("huey-sled-{}-panic", std::process::id()));
+        let medium = SledMedium::new(folder.clone(), 1 << 20).unwrap();
+        let log = medium.open().unwrap();
+        let error = log.handle.call::<()>("a write", |_| panic!("at the disco")).unwrap_err();
+        assert!(error.damaged);
+        assert!(error.message.contains(folder.to_str().unwrap()) && error.message.contains("at the disco"), "{error}");
+        drop(log);
+        for error in [medium.open().unwrap_err(), SledMedium::new(folder.clone(), 1 << 20).unwrap_err()] {
+            assert!(error.is_damaged() && error.to_string().contains("cannot open it again"), "{error}");
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+}

@@ -12,9 +12,11 @@ use huey_core::{Error, Result};
 
 use crate::files::LOCK_FILE;
 
-/// How long a lock is tried for. A child of any process that is just being started holds its parent's locks until it
-/// runs its own program, and a killed holder lets go only when the system has cleaned up.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
+/// How long the lock is tried for. A child that is just being started holds its parent's locks until it runs its own
+/// program, and a killed holder lets go only when the system has cleaned up.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// As long as sled's own lock is tried for: with ours in hand, whoever has that one is about to let go.
+pub(crate) const PATIENCE_WITH_SLED: Duration = Duration::from_secs(3);
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// What this process has to do with a folder.

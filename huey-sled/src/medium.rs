@@ -62,15 +62,15 @@ impl SledMedium {
         ))
     }
 
-    fn open_db(&self) -> Result<sled::Db> {
-        let config = sled::Config::new()
-            .path(&self.folder)
-            .cache_capacity(self.cache)
-            .segment_size(SEGMENT)
-            .flush_every_ms(None);
-        let until = Instant::now() + lock::PATIENCE;
+    fn config(&self) -> sled::Config {
+        sled::Config::new().path(&self.folder).cache_capacity(self.cache).segment_size(SEGMENT).flush_every_ms(None)
+    }
+
+    /// Opens the database by `open`, whose panics end here.
+    fn open_db(&self, open: impl Fn() -> sled::Result<sled::Db>) -> Result<sled::Db> {
+        let until = Instant::now() + lock::PATIENCE_WITH_SLED;
         loop {
-            return match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            return match catch_unwind(AssertUnwindSafe(&open)) {
                 Ok(Ok(db)) => Ok(db),
                 // The last handle's descriptor, in its threads or in a child that is just being started.
                 Ok(Err(error)) if is_locked(&error) && Instant::now() < until => {
@@ -114,7 +114,7 @@ impl Medium for SledMedium {
         // Until something was known to be durable, the names of the files may not be.
         let created = mark::read(&self.folder).is_none();
         // From here on the database is closed with its panics contained, also if a later step fails.
-        let db = Handle::new(self.open_db()?, Arc::clone(&self.lock), self.folder.clone());
+        let db = Handle::new(self.open_db(|| self.config().open())?, Arc::clone(&self.lock), self.folder.clone());
         let barrier = FileBarrier::open(&self.folder).map_err(fault)?;
         files::settle_names(&self.folder, created).map_err(fault)?;
         Ok(SledLog::new(db, barrier))
@@ -136,5 +136,42 @@ impl Medium for SledMedium {
 
     fn name(&self) -> String {
         self.folder.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_sled_opens_is_told_and_the_folder_stays_shut() {
+        let folder = std::env::temp_dir().join(format!("huey-sled-{}-panic-open", std::process::id()));
+        let medium = SledMedium::new(folder.clone(), 1 << 20).unwrap();
+        let error = medium.open_db(|| panic!("tried to serialize Uninitialized")).unwrap_err();
+        assert!(error.is_damaged());
+        let text = error.to_string();
+        assert!(text.contains(folder.to_str().unwrap()) && text.contains("tried to serialize"), "{text}");
+        assert!(text.contains("nothing was deleted") && text.contains("cannot open it again"), "{text}");
+        assert!(medium.open().unwrap_err().is_damaged());
+        drop(medium);
+        assert!(SledMedium::new(folder.clone(), 1 << 20).unwrap_err().is_damaged());
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn a_lock_that_is_about_to_go_is_waited_for() {
+        let folder = std::env::temp_dir().join(format!("huey-sled-{}-wait", std::process::id()));
+        let medium = SledMedium::new(folder.clone(), 1 << 20).unwrap();
+        let tries = std::cell::Cell::new(0);
+        let db = medium.open_db(|| {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 {
+                return Err(sled::Error::Io(io::Error::other("could not acquire lock on \"db\"")));
+            }
+            medium.config().open()
+        });
+        assert_eq!((db.is_ok(), tries.get()), (true, 3));
+        drop(db);
+        let _ = std::fs::remove_dir_all(&folder);
     }
 }

@@ -40,9 +40,10 @@ impl Bell {
             inner = match most {
                 None => self.rung.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(most) => {
-                    let (inner, waited) = self.rung.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
+                    let (mut inner, waited) =
+                        self.rung.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
                     if waited.timed_out() {
-                        self.leave(inner);
+                        inner.idle -= 1;
                         return;
                     }
                     inner
@@ -50,10 +51,6 @@ impl Bell {
             };
         }
         inner.rung = false;
-        self.leave(inner);
-    }
-
-    fn leave(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.idle -= 1;
     }
 

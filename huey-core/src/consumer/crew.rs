@@ -33,6 +33,10 @@ struct Attempts {
     running: HashMap<usize, Running>,
     /// Threads and claimers that have not ended.
     hands: usize,
+    /// Claims whose commit, and what ended by it, has not been told of yet.
+    claiming: usize,
+    /// How many claims were begun.
+    claims: u64,
     /// The grace is over: what begins now is told to end at once.
     interrupted: bool,
 }
@@ -86,6 +90,18 @@ impl Crew {
 
     /// Takes up to `most` jobs. What ended at pick-up has been told of when this returns.
     pub(crate) fn claim(&self, tasks: Tasks, most: u32) -> Result<Vec<Claimed>, StorageError> {
+        {
+            let mut attempts = self.lock();
+            attempts.claiming += 1;
+            attempts.claims += 1;
+        }
+        let claimed = self.claim_now(tasks, most);
+        self.lock().claiming -= 1;
+        self.over.notify_all();
+        claimed
+    }
+
+    fn claim_now(&self, tasks: Tasks, most: u32) -> Result<Vec<Claimed>, StorageError> {
         let keep = self.executor.defaults.retention.unwrap_or(crate::execute::KEEP);
         let transition = Transition::Claim { queues: self.queues.clone(), tasks, most, keep };
         let how = Commit { durability: Durability::Relaxed, hold: false };
@@ -163,9 +179,14 @@ impl Crew {
         self.wait_while(until, |attempts| !attempts.running.is_empty() || attempts.hands > 0)
     }
 
-    /// Waits until no attempt is between its claim and its settle.
+    /// How many claims were begun so far.
+    pub(crate) fn claims(&self) -> u64 {
+        self.lock().claims
+    }
+
+    /// Waits until no claim and no attempt is underway.
     pub(crate) fn wait_settled(&self) {
-        self.wait_while(None, |attempts| !attempts.running.is_empty());
+        self.wait_while(None, |attempts| !attempts.running.is_empty() || attempts.claiming > 0);
     }
 
     /// Waits until no attempt whose body has returned is unsettled, or `until` has come.

@@ -83,13 +83,21 @@ impl ConsumerHandle {
         let storage = &crew.executor.storage;
         let mut seen = Version::default();
         loop {
-            seen = storage.wait(seen, Timestamp::MAX);
+            let claims = crew.claims();
             crew.wait_settled();
             match storage.read(Query::Counts(crew.queues.clone()))? {
-                Answer::Counts(counts) if counts.queued == 0 && counts.running == 0 => return Ok(()),
+                Answer::Counts(counts) if counts.queued == 0 && counts.running == 0 => {
+                    // A job that was claimed and ended in between may be about to make others: its receivers run.
+                    if crew.claims() == claims {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 Answer::Counts(_) => {}
                 other => return Err(Error::damaged(format!("the storage answered a count with {other:?}"))),
             }
+            // What happened since the version seen last ends this wait at once.
+            seen = storage.wait(seen, Timestamp::MAX);
         }
     }
 }

@@ -8,7 +8,7 @@ mod registry;
 mod request;
 
 pub use decorator::Decorator;
-pub use hook::{Decision, EnqueueHook, HookFn, HookResult, NamedHook, Typed, Untyped, closure, named_hook};
+pub use hook::{Decision, EnqueueHook, HookFn, HookResult, closure, named_hook};
 pub(crate) use pipeline::{Enqueued, Pipeline, panic_text};
 pub use registration::{Registered, Registration};
 pub(crate) use registry::{Registry, explain_missing};

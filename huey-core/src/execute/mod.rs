@@ -12,6 +12,5 @@ mod settle;
 #[cfg(feature = "tokio")]
 pub(crate) use attempt::AsyncBody;
 pub(crate) use attempt::{Attempt, End};
-pub(crate) use context::Stop;
 pub use context::{Context, context_of};
 pub(crate) use settle::{Executor, KEEP, Kit};

@@ -139,9 +139,9 @@ fn delay(options: &Options, retried: u32, chance: f64) -> Duration {
 mod tests {
     use super::*;
 
-    fn terms(retries: u32, retried: u32, options: Options) -> Terms {
-        let keep = Duration::from_secs(60);
-        Terms { retries, retried, options, keep, signature: 0, at_most_once: false, chance: 0.5 }
+    fn terms(retries: u32, spent: u32, options: Options) -> Terms {
+        let keep = Duration::from_mins(1);
+        Terms { retries, retried: spent, options, keep, signature: 0, at_most_once: false, chance: 0.5 }
     }
 
     fn fail() -> End {

@@ -21,7 +21,7 @@ use crate::task::{Data, Durability, Failure, Options};
 use crate::time::Timestamp;
 
 /// How long a result is kept if nobody said.
-pub(crate) const KEEP: Duration = Duration::from_secs(3_600);
+pub(crate) const KEEP: Duration = Duration::from_hours(1);
 
 /// What running jobs needs of a queue.
 pub(crate) struct Executor {

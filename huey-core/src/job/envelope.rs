@@ -43,12 +43,11 @@ impl Head {
     /// A codec error if the bytes are no envelope, or one of a version that this build does not know.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         match bytes.first() {
-            Some(&VERSION) => codec::decode(bytes),
-            Some(other) => Err(crate::error::Error::new(
+            Some(&other) if other != VERSION => Err(crate::error::Error::new(
                 crate::error::ErrorKind::Codec,
                 format!("the job was stored by another version of huey: envelope {other}, this one reads {VERSION}"),
             )),
-            None => codec::decode(bytes),
+            _ => codec::decode(bytes),
         }
     }
 }

@@ -456,11 +456,11 @@ fn call_back(done: Done, outcome: Result<Outcome, StorageError>) {
 fn announce_loop<M: Medium>(shared: &Weak<Shared<M>>, told: &Receiver<Told>) {
     while let Ok((done, outcome, held)) = told.recv() {
         if let Some(shared) = shared.upgrade() {
-            shared.let_go(&held.jobs, |core, jobs| core.show(jobs));
+            shared.let_go(&held.jobs, Core::show);
         }
         call_back(done, outcome);
         if let Some(shared) = shared.upgrade().filter(|_| !held.by_caller) {
-            shared.let_go(&held.jobs, |core, jobs| core.release(jobs));
+            shared.let_go(&held.jobs, Core::release);
         }
     }
 }
@@ -509,7 +509,7 @@ impl<M: Medium> Storage for Engine<M> {
 
     fn release(&self, jobs: &[JobId]) {
         let counters: Vec<u64> = jobs.iter().map(|id| id.counter()).collect();
-        self.shared.let_go(&counters, |core, jobs| core.release(jobs));
+        self.shared.let_go(&counters, Core::release);
     }
 
     fn read(&self, query: Query) -> Result<Answer, StorageError> {

@@ -2,14 +2,17 @@
 //!
 //! Nothing here sleeps, and everything that is random comes from a seed, so that a failure can be repeated.
 
+pub mod conformance;
 mod inspect;
 mod random;
+mod remote;
 mod sim_disk;
 mod sim_log;
 mod words;
 
 pub use inspect::{Inspector, Sizes, inspected};
 pub use random::Random;
+pub use remote::Remote;
 pub use sim_log::{Fault, SimDisk, SimLog, SimMedium};
 pub use words::{job_id, task_error};
 

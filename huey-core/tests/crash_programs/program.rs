@@ -409,16 +409,21 @@ impl Program {
                     }
                     if self.random.one_in(2) {
                         let slot = self.random.below(4);
-                        self.slots.insert(slot, key);
-                        let begun = self.storage().begin(slot, one.lease);
-                        begun.map_err(|error| format!("begin: {error}"))?;
+                        match self.storage().begin(slot, one.lease) {
+                            Ok(()) => drop(self.slots.insert(slot, key)),
+                            // It died after the outcome was told.
+                            Err(_) if self.disk.is_dead(&self.medium) => {}
+                            Err(error) => return Err(format!("begin: {error}")),
+                        }
                     }
                 }
             }
             Outcome::Settled(_) if self.random.one_in(2) => {
                 let slot = self.random.below(4);
-                self.slots.remove(&slot);
-                self.storage().end(slot);
+                if !self.disk.is_dead(&self.medium) {
+                    self.slots.remove(&slot);
+                    self.storage().end(slot);
+                }
             }
             _ => {}
         }
@@ -428,7 +433,7 @@ impl Program {
     /// After an error: the process died, or the log is opened again in it.
     fn recover(&mut self, error: &StorageError) -> Result<(), String> {
         if self.disk.is_dead(&self.medium) {
-            let end = self.end_asked.take().unwrap_or(End::Killed);
+            let end = self.end_asked.unwrap_or(End::Killed);
             return self.end(end);
         }
         let storage = self.storage();
@@ -451,6 +456,10 @@ impl Program {
         self.steps.push(format!("{end:?}"));
         let mut end = end;
         let dead = self.disk.is_dead(&self.medium);
+        if dead {
+            // It died after the last outcome was told.
+            end = self.end_asked.unwrap_or(End::Killed);
+        }
         match end {
             End::Closed if !dead => {
                 if let Err(error) = self.storage().close() {

@@ -18,6 +18,7 @@ fn act() {
         "append" => append(&folder),
         "begin and abort" => begin_and_abort(&folder),
         "read what is damaged" => crate::damage::read_all(&folder),
+        "panic" => crate::damage::panic(&folder),
         _ => panic!("no role is named {role}"),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use huey_core::store::{Log, LogError, Medium};
 
-use crate::support::{Actor, Dice, Folder, entry, medium, say};
+use crate::support::{Actor, Dice, Folder, entry, medium, say, stay};
 
 const LAST: u64 = 1_000;
 
@@ -54,15 +54,35 @@ fn changed_bytes_end_in_an_error_or_below_the_mark() {
         let mut reader = Actor::start("read what is damaged", folder.path());
         let said = reader.hears().unwrap_or_default();
         assert!(reader.end().success(), "a panic escaped in round {round}");
-        match said.strip_prefix("ends at ") {
-            Some(last) => short += u32::from(last.parse::<u64>().unwrap() < LAST),
-            None => {
-                assert!(said.contains(folder.path().to_str().unwrap()), "{said}");
-                refused += 1;
-            }
+        if let Some(last) = said.strip_prefix("ends at ") {
+            short += u32::from(last.parse::<u64>().unwrap() < LAST);
+        } else {
+            assert!(said.contains(folder.path().to_str().unwrap()), "{said}");
+            refused += 1;
         }
     }
     assert!(refused > 0 && short > 0, "{refused} refused and {short} short, so this test does not show both");
+}
+
+#[test]
+fn after_a_panic_the_folder_is_shut_for_all_as_long_as_that_process_lives() {
+    let folder = Folder::filled("panic", 1);
+    let mut panicked = Actor::start("panic", folder.path());
+    panicked.expect("contained");
+    let error = medium(folder.path()).unwrap_err();
+    assert!(error.is_in_use() && error.to_string().contains(&format!("process {} ", panicked.id())), "{error}");
+    assert!(panicked.end().success());
+    folder.medium().open().unwrap();
+}
+
+/// In a child: panics within a call of sled's, which ends there, and lets go of everything.
+pub(crate) fn panic(folder: &Path) {
+    let log = medium(folder).unwrap().open().unwrap();
+    let error = log.scan(&mut |_, _| panic!("as sled does on bytes that it did not write")).unwrap_err();
+    assert!(error.damaged && error.message.contains("as sled does"), "{error}");
+    drop(log);
+    say("contained");
+    stay();
 }
 
 /// In a child: reads everything, and says how far it got. After a panic of sled's, the folder stays shut.
@@ -95,4 +115,5 @@ pub(crate) fn read_all(folder: &Path) {
         assert!(again.contains("cannot open it again"), "{again}");
     }
     say(&told);
+    stay();
 }

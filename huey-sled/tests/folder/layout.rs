@@ -27,6 +27,26 @@ fn a_folder_of_somebody_else_is_left_as_it_is() {
 }
 
 #[test]
+fn a_lock_file_alone_makes_no_queue_of_a_folder() {
+    let folder = Folder::new("foreign-locked");
+    fs::create_dir(folder.path()).unwrap();
+    fs::write(folder.file("huey.lock"), "").unwrap();
+    fs::write(folder.file("letters.txt"), "").unwrap();
+    let text = medium(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("`letters.txt` and no queue"), "{text}");
+    assert_eq!(names(folder.path()), ["huey.lock", "letters.txt"]);
+}
+
+#[test]
+fn a_queue_that_is_just_being_created_is_in_use_and_not_foreign() {
+    let folder = Folder::new("creating");
+    let held = folder.medium();
+    let _log = held.open().unwrap();
+    fs::remove_file(folder.file("huey.format")).unwrap();
+    assert!(medium(folder.path()).unwrap_err().is_in_use());
+}
+
+#[test]
 fn an_empty_folder_is_taken() {
     let folder = Folder::new("empty");
     fs::create_dir(folder.path()).unwrap();

@@ -1,0 +1,189 @@
+//! Many threads, a disk that fails under them, and nobody who hangs.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use huey_core::store::{
+    Answer, Body, Commit, Lease, NewJob, Outcome, Query, Settled, Settlement, Storage, StorageError, StorageOptions,
+    Tasks, Transition, Verdict, Version,
+};
+use huey_core::testing::{Fault, Random, SimDisk, inspected, job_id};
+use huey_core::{Durability, JobId, JobState, Timestamp};
+
+const THREADS: u64 = 8;
+const ROUNDS: usize = 60;
+
+/// What a thread was told.
+#[derive(Default)]
+struct Told {
+    /// Stored at `Synced`.
+    stored: Vec<JobId>,
+    settled: Vec<(JobId, Durability)>,
+    claimed: Vec<Lease>,
+}
+
+fn how(random: &mut Random) -> Commit {
+    Commit { durability: *random.pick(&[Durability::Synced, Durability::Relaxed]), hold: false }
+}
+
+/// Commits, or submits and waits for the answer.
+fn act(storage: &Arc<dyn Storage>, random: &mut Random, transition: Transition, how: Commit) -> Option<Outcome> {
+    let outcome = if random.one_in(3) {
+        let (tell, told) = channel();
+        storage.submit(transition, how, Box::new(move |outcome| tell.send(outcome).expect("somebody waits")));
+        told.recv().expect("a submitted transition is answered")
+    } else {
+        storage.commit(transition, how)
+    };
+    match outcome {
+        Ok(outcome) => Some(outcome),
+        Err(StorageError::Unknown(_) | StorageError::Unavailable(_) | StorageError::Refused(_)) => None,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
+    let mut random = Random::new(seed);
+    let mut told = Told::default();
+    for _ in 0..ROUNDS {
+        let reserve = Transition::Reserve { count: 2 };
+        let level = how(&mut random);
+        if let Some(Outcome::Reserved { first, salt }) = act(storage, &mut random, reserve, level) {
+            let now = storage.clock().now();
+            let jobs: Vec<NewJob> = (first..first + 2)
+                .map(|counter| NewJob {
+                    id: job_id(now, counter, salt),
+                    task: "send".into(),
+                    queue: "default".into(),
+                    priority: 0,
+                    run_at: now,
+                    expires: None,
+                    durability: Durability::Synced,
+                    at_most_once: random.one_in(9),
+                    crash_limit: 0,
+                    body: Body { head: vec![1; 8].into(), args: vec![2; random.below(3_000)].into() },
+                })
+                .collect();
+            let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+            let level = how(&mut random);
+            let enqueue = Transition::Enqueue { jobs, writes: Vec::new() };
+            if act(storage, &mut random, enqueue, level).is_some() && level.durability == Durability::Synced {
+                told.stored.extend(ids);
+            }
+        }
+        let claim = Transition::Claim {
+            queues: vec!["default".into()],
+            tasks: Tasks::Except(Vec::new()),
+            most: 3,
+            keep: Duration::ZERO,
+        };
+        let level = how(&mut random);
+        let Some(Outcome::Claimed { claimed, .. }) = act(storage, &mut random, claim, level) else { continue };
+        for one in claimed {
+            told.claimed.push(one.lease);
+            let keep = Duration::from_secs(1_000_000);
+            let verdict = Verdict::Complete { output: vec![3; 10].into(), signature: 0, keep };
+            let settle = Transition::Settle(vec![Settlement { lease: one.lease, verdict }]);
+            let level = how(&mut random);
+            if let Some(Outcome::Settled(all)) = act(storage, &mut random, settle, level)
+                && all == [Some(Settled { state: JobState::Complete, due: None })]
+            {
+                told.settled.push((one.lease.id, level.durability));
+            }
+        }
+    }
+    told
+}
+
+fn race(seed: u64, fault: Option<Fault>) {
+    let disk = SimDisk::new(seed);
+    let medium = disk.medium();
+    let mut options = StorageOptions::default();
+    options.flush_interval = Duration::from_millis(1);
+    let (storage, inspector) = inspected(medium.clone(), options.clone()).unwrap();
+    let all = Mutex::new(Told::default());
+    let waits = AtomicUsize::new(0);
+    let finished = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..THREADS)
+            .map(|at| {
+                let (storage, all, finished) = (&storage, &all, &finished);
+                scope.spawn(move || {
+                    let told = work(storage, seed * 100 + at);
+                    let mut all = all.lock().unwrap();
+                    all.stored.extend(told.stored);
+                    all.settled.extend(told.settled);
+                    all.claimed.extend(told.claimed);
+                    finished.fetch_add(1, Ordering::SeqCst);
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            let mut version = Version::default();
+            while finished.load(Ordering::SeqCst) < usize::try_from(THREADS).unwrap() {
+                version = storage.wait(version, Timestamp::MAX);
+                waits.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        if let Some(fault) = fault {
+            disk.fault_at((seed * 61) % 900, fault);
+        }
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        storage.wake();
+    });
+    assert!(waits.load(Ordering::SeqCst) > 0);
+    let told = all.into_inner().unwrap();
+    let leases: HashSet<_> = told.claimed.iter().collect();
+    assert_eq!(leases.len(), told.claimed.len(), "no lease is given out twice");
+    disk.no_fault();
+    while storage.read(Query::Counts(Vec::new())).is_err() {
+        std::thread::yield_now();
+    }
+    inspector.check().unwrap();
+    verify(&*storage, &told, fault.is_none());
+    if seed.is_multiple_of(2) {
+        disk.power_cut();
+    } else {
+        storage.close().unwrap();
+        disk.kill();
+    }
+    drop((storage, inspector));
+    let (storage, inspector) = inspected(disk.medium(), options).unwrap();
+    inspector.check().unwrap();
+    verify(&*storage, &told, false);
+}
+
+fn verify(storage: &dyn Storage, told: &Told, whole: bool) {
+    let state = |id: &JobId| match storage.read(Query::Job(*id)).unwrap() {
+        Answer::Job(Ok(row)) => Some(row.state),
+        _ => None,
+    };
+    for id in &told.stored {
+        assert!(state(id).is_some(), "{id} was stored and is gone");
+    }
+    for (id, durability) in &told.settled {
+        if whole || *durability == Durability::Synced {
+            assert_eq!(state(id), Some(JobState::Complete), "{id} was settled");
+        }
+    }
+}
+
+#[test]
+fn eight_threads_and_a_disk_that_works() {
+    race(1, None);
+    race(2, None);
+}
+
+#[test]
+fn eight_threads_and_a_disk_that_fails_once() {
+    for seed in 3..15 {
+        race(seed, Some(Fault::Fail));
+    }
+}

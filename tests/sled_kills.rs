@@ -1,0 +1,305 @@
+//! Killed at any instant, the queue opens again with everything that was acknowledged.
+//!
+//! `HUEY_KILLS` sets the number of rounds, `HUEY_SEED` repeats a run.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod child;
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use child::{Folder, Lines, Random, child, has_strace, role, setting};
+use huey::{Context, Durability, Huey, JobId, JobState, Signal, SignalKind, Sled, task};
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[task(retention = "1d")]
+fn add(a: u64, b: u64) -> u64 {
+    a + b
+}
+
+#[task(crash_limit = 2)]
+fn poison() {
+    std::process::abort();
+}
+
+#[task]
+async fn good(n: u64) -> u64 {
+    n
+}
+
+/// Tells that it runs, and does not end by itself.
+#[task]
+fn endless(#[ctx] ctx: &Context) -> Result<(), huey::BoxError> {
+    println!("\nRUNS {}", ctx.id());
+    loop {
+        ctx.checkpoint()?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[task(delivery = at_most_once)]
+fn endless_once(#[ctx] ctx: &Context) -> Result<(), huey::BoxError> {
+    endless(ctx)
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_to_kills_at_random_instants() {
+    if let Some(folder) = role("enqueue") {
+        let huey = huey::open(folder).unwrap();
+        println!("\nOPEN");
+        let consumer = huey.consumer().workers(1).start().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let huey = &huey;
+                scope.spawn(move || {
+                    for n in 0.. {
+                        // Relaxed traffic between the synced jobs shares their journal.
+                        let _ = add::job(thread, n).durability(Durability::Relaxed).enqueue(huey).unwrap();
+                        let handle = add::enqueue(huey, thread, n).unwrap();
+                        println!("\nID {}", handle.id());
+                    }
+                });
+            }
+        });
+        drop(consumer);
+    }
+    let mut random = Random::seeded();
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    let mut acknowledged: HashSet<JobId> = HashSet::new();
+    let rounds = setting("HUEY_KILLS", 12);
+    for round in 0..rounds {
+        let test = "nothing_acknowledged_is_lost_to_kills_at_random_instants";
+        let mut running = child(&[], test, "enqueue", &queue).spawn().unwrap();
+        let mut said = Lines::of(&mut running);
+        // Some die while they open, most a random number of acknowledgements later.
+        if random.below(4) == 0 {
+            for _ in 0..random.below(200_000) {
+                std::hint::spin_loop();
+            }
+        } else {
+            said.next("OPEN").unwrap();
+            for _ in 0..random.below(200) {
+                acknowledged.insert(said.next("ID ").unwrap().parse().unwrap());
+            }
+        }
+        running.kill().unwrap();
+        // What it had said before it died was acknowledged too.
+        while let Some(id) = said.next("ID ") {
+            acknowledged.insert(id.parse().unwrap());
+        }
+        running.wait().unwrap();
+        let huey = huey::open(&queue).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        for id in &acknowledged {
+            let state = huey.status(*id).unwrap();
+            let known = matches!(state, JobState::Queued | JobState::Complete);
+            assert!(known, "round {round}: the acknowledged job {id} is {state}");
+        }
+    }
+    let huey = huey::open(&queue).unwrap();
+    huey.consumer().workers(2).run_until_idle().unwrap();
+    for id in &acknowledged {
+        assert_eq!(huey.status(*id).unwrap(), JobState::Complete, "{id}");
+    }
+    println!("{rounds} kills, {} acknowledged jobs, none lost", acknowledged.len());
+    assert!(!acknowledged.is_empty());
+}
+
+/// Opens the queue, checks it, and leaves without closing it.
+fn open_and_leave(folder: std::path::PathBuf) -> ! {
+    let huey = huey::open(folder).unwrap();
+    println!("\nOPEN");
+    assert!(huey.counts().unwrap().queued >= 1);
+    std::process::exit(0);
+}
+
+#[test]
+fn a_kill_at_any_write_of_open_leaves_a_queue_that_opens() {
+    const TEST: &str = "a_kill_at_any_write_of_open_leaves_a_queue_that_opens";
+    if let Some(folder) = role("open") {
+        open_and_leave(folder);
+    }
+    if !has_strace() {
+        return;
+    }
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    let id = {
+        let huey = huey::open(&queue).unwrap();
+        add::enqueue(&huey, 1, 2).unwrap().id()
+    };
+    let mut kills = 0;
+    for call in ["pwrite64", "write", "rename", "ftruncate", "fdatasync", "fsync", "unlink"] {
+        for number in 1.. {
+            let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+            let only = format!("trace={call}");
+            let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &only, "-e", &inject];
+            let mut running = child(&strace, TEST, "open", &queue).spawn().unwrap();
+            let opened = Lines::of(&mut running).next("OPEN").is_some();
+            running.wait().unwrap();
+            let huey = huey::open(&queue).unwrap_or_else(|error| panic!("{call} number {number}: {error}"));
+            assert_eq!(huey.status(id).unwrap(), JobState::Queued, "{call} number {number}");
+            drop(huey);
+            if opened {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    println!("{kills} kills at calls of open");
+    assert!(kills >= 5, "only {kills} kills");
+}
+
+/// A queue whose signals are written down as `kind task`.
+fn listening(folder: &std::path::Path) -> (Huey, Arc<Mutex<Vec<String>>>) {
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hear = Arc::clone(&heard);
+    let note = move |signal: &Signal| hear.lock().unwrap().push(signal.kind.to_string());
+    (Huey::builder().on_any(note).open(Sled::at(folder)).unwrap(), heard)
+}
+
+/// Runs one job in a child until it says that it runs, then kills the child.
+fn kill_while_it_runs(test: &str, queue: &std::path::Path) -> JobId {
+    let mut running = child(&[], test, "run", queue).spawn().unwrap();
+    let id = Lines::of(&mut running).next("RUNS ").unwrap().parse().unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    id
+}
+
+fn run_for_ever(folder: std::path::PathBuf) -> ! {
+    let huey = huey::open(folder).unwrap();
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    let _ = std::io::stdin().read(&mut [0]);
+    drop(consumer);
+    std::process::exit(0);
+}
+
+#[test]
+fn a_job_whose_consumer_was_killed_is_rescued_and_at_its_limit_dead() {
+    const TEST: &str = "a_job_whose_consumer_was_killed_is_rescued_and_at_its_limit_dead";
+    if let Some(folder) = role("run") {
+        run_for_ever(folder);
+    }
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    let id = endless::enqueue(&huey::open(&queue).unwrap()).unwrap().id();
+    for crash in 1..=3 {
+        assert_eq!(kill_while_it_runs(TEST, &queue), id, "crash {crash}");
+    }
+    let (huey, heard) = listening(&queue);
+    huey.consumer().workers(1).run_until_idle().unwrap();
+    assert_eq!(*heard.lock().unwrap(), ["rescued", "dead"]);
+    let error = huey.handle::<endless>(id).unwrap().wait(LONG).unwrap_err();
+    assert!(error.to_string().contains("3 lives of a consumer"), "{error}");
+}
+
+#[test]
+fn a_job_that_may_start_only_once_is_lost_with_its_consumer() {
+    const TEST: &str = "a_job_that_may_start_only_once_is_lost_with_its_consumer";
+    if let Some(folder) = role("run") {
+        run_for_ever(folder);
+    }
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    let id = endless_once::enqueue(&huey::open(&queue).unwrap()).unwrap().id();
+    assert_eq!(kill_while_it_runs(TEST, &queue), id);
+    let (huey, heard) = listening(&queue);
+    huey.consumer().workers(1).run_until_idle().unwrap();
+    assert_eq!(*heard.lock().unwrap(), ["interrupted"]);
+    assert_eq!(huey.status(id).unwrap(), JobState::Lost);
+}
+
+#[test]
+fn a_task_that_aborts_condemns_only_itself() {
+    const TEST: &str = "a_task_that_aborts_condemns_only_itself";
+    if let Some(folder) = role("run") {
+        let huey = huey::open(folder).unwrap();
+        huey.consumer().workers(4).run_until_idle().unwrap();
+        println!("\nIDLE");
+        std::process::exit(0);
+    }
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    let (bad, rest) = {
+        let huey = huey::open(&queue).unwrap();
+        let mut rest = Vec::new();
+        let mut bad = None;
+        for n in 0..100 {
+            rest.push(if n % 2 == 0 { add::enqueue(&huey, n, n) } else { good::enqueue(&huey, n) }.unwrap().id());
+            if n == 20 {
+                bad = Some(poison::enqueue(&huey).unwrap().id());
+            }
+        }
+        (bad.unwrap(), rest)
+    };
+    let mut lives = 0;
+    loop {
+        let mut running = child(&[], TEST, "run", &queue).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let idle = Lines::of(&mut running).next("IDLE").is_some();
+        running.wait().unwrap();
+        if idle {
+            break;
+        }
+        lives += 1;
+        assert!(lives <= 10, "the poison job is started again and again");
+    }
+    let huey = huey::open(&queue).unwrap();
+    assert_eq!(huey.status(bad).unwrap(), JobState::Dead);
+    for id in rest {
+        assert_eq!(huey.status(id).unwrap(), JobState::Complete, "{id}");
+    }
+    println!("the poison job ended {lives} lives of its consumer");
+}
+
+#[test]
+fn after_one_kill_nothing_waits_for_suspects() {
+    const TEST: &str = "after_one_kill_nothing_waits_for_suspects";
+    if let Some(folder) = role("run") {
+        run_for_ever(folder);
+    }
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    let id = endless::enqueue(&huey::open(&queue).unwrap()).unwrap().id();
+    assert_eq!(kill_while_it_runs(TEST, &queue), id);
+    let (huey, heard) = listening(&queue);
+    let consumer = huey.consumer().workers(2).grace(Duration::ZERO).start().unwrap();
+    // The rescued job runs again, and does not end; another one runs beside it.
+    assert_eq!(add::enqueue(&huey, 1, 2).unwrap().wait(LONG).unwrap(), 3);
+    consumer.shutdown().wait().unwrap();
+    assert!(heard.lock().unwrap().contains(&SignalKind::Rescued.to_string()));
+}
+
+#[test]
+fn a_second_opener_is_told_who_has_the_queue() {
+    const TEST: &str = "a_second_opener_is_told_who_has_the_queue";
+    if let Some(folder) = role("hold") {
+        let huey = huey::open(folder).unwrap();
+        println!("\nOPEN");
+        let _ = std::io::stdin().read(&mut [0]);
+        drop(huey);
+        return;
+    }
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    let mut holder = child(&[], TEST, "hold", &queue).spawn().unwrap();
+    Lines::of(&mut holder).next("OPEN").unwrap();
+    let asked = std::time::Instant::now();
+    let error = huey::open(&queue).unwrap_err();
+    println!("told within {:?}: {error}", asked.elapsed());
+    assert!(error.is_in_use());
+    let text = error.to_string();
+    assert!(text.contains(queue.to_str().unwrap()) && text.contains(&format!("process {}", holder.id())), "{text}");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+
+    let _first = huey::open(&queue).unwrap();
+    let error = huey::open(&queue).unwrap_err();
+    assert!(error.is_in_use() && error.to_string().contains(queue.to_str().unwrap()), "{error}");
+    assert!(error.to_string().contains("already open in this process"), "{error}");
+}

@@ -1,0 +1,138 @@
+//! What the disk is asked to do, and when, as the system sees it.
+//!
+//! A child process, which is this very program, runs under `strace`. Without `strace` the tests say so and pass;
+//! `.ci/run` installs it.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod child;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::Child;
+use std::time::Duration;
+
+use child::{Folder, Lines, child, has_strace, role, setting};
+use huey::{Durability, Huey, Sled, task};
+
+#[task]
+fn add(a: u64, b: u64) -> u64 {
+    a + b
+}
+
+/// A child under strace, if there is one.
+fn trace(test: &str, as_role: &str, folder: &Folder, log: &Path, calls: &str) -> Option<Child> {
+    let log = log.to_str().unwrap();
+    let strace = ["strace", "-f", "-y", "--decode-pids=comm", "-e", calls, "-o", log];
+    has_strace().then(|| child(&strace, test, as_role, &folder.join("queue")).spawn().unwrap())
+}
+
+fn is_on_db(line: &str) -> bool {
+    line.contains("/db>")
+}
+
+fn is_sync(line: &str) -> bool {
+    (line.contains("fsync(") || line.contains("fdatasync(")) && is_on_db(line)
+}
+
+#[test]
+fn a_synced_enqueue_returns_after_a_sync_that_follows_its_last_write() {
+    if let Some(folder) = role("one") {
+        let huey = huey::open(folder).unwrap();
+        let handle = add::enqueue(&huey, 1, 2).unwrap();
+        println!("\nID {}", handle.id());
+        // What closing would sync is not what is asked about here.
+        std::process::exit(0);
+    }
+    let folder = Folder::new();
+    let log = folder.join("strace.log");
+    let calls = "trace=pwrite64,fsync,fdatasync,write";
+    let test = "a_synced_enqueue_returns_after_a_sync_that_follows_its_last_write";
+    let Some(mut child) = trace(test, "one", &folder, &log, calls) else { return };
+    assert!(child.wait().unwrap().success());
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let told = lines.iter().position(|line| line.contains("\"ID ") || line.contains("\\nID ")).unwrap();
+    let before = lines.get(..told).unwrap();
+    let write = before.iter().rposition(|line| line.contains("pwrite64(") && is_on_db(line)).unwrap();
+    // A call that another thread's line interrupts is written in two lines, and has returned at the second.
+    let synced = before.iter().enumerate().skip(write + 1).find(|(_, line)| {
+        (is_sync(line) && line.ends_with("= 0")) || (line.contains("sync resumed") && line.ends_with("= 0"))
+    });
+    let shown = before.get(write..).unwrap().join("\n");
+    assert!(synced.is_some(), "no sync between the last write to db and the answer:\n{shown}");
+}
+
+#[test]
+fn callers_that_arrive_together_share_a_sync() {
+    const THREADS: u64 = 64;
+    const EACH: u64 = 25;
+    if let Some(folder) = role("many") {
+        let huey = huey::open(folder).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let huey = &huey;
+                scope.spawn(move || (0..EACH).for_each(|n| drop(add::enqueue(huey, thread, n).unwrap())));
+            }
+        });
+        assert_eq!(huey.counts().unwrap().queued, THREADS * EACH);
+        std::process::exit(0);
+    }
+    let folder = Folder::new();
+    let log = folder.join("strace.log");
+    let test = "callers_that_arrive_together_share_a_sync";
+    let Some(mut child) = trace(test, "many", &folder, &log, "trace=fsync,fdatasync") else { return };
+    assert!(child.wait().unwrap().success());
+    let text = std::fs::read_to_string(&log).unwrap();
+    let syncs = text.lines().filter(|line| is_sync(line)).count();
+    let jobs = THREADS * EACH;
+    println!("{jobs} synced jobs by {THREADS} threads took {syncs} syncs");
+    assert!(syncs > 0 && (syncs as u64) < jobs / 4, "{syncs} syncs for {jobs} jobs");
+}
+
+/// `HUEY_IDLE_SECONDS` sets how long it looks.
+#[test]
+fn an_idle_consumer_makes_no_system_calls() {
+    if let Some(folder) = role("idle") {
+        let huey = Huey::builder().durability(Durability::Relaxed).open(Sled::at(folder)).unwrap();
+        let consumer = huey.consumer().workers(4).start().unwrap();
+        let handle = add::enqueue(&huey, 1, 2).unwrap();
+        assert_eq!(handle.wait(Duration::from_secs(60)).unwrap(), 3);
+        println!("\nREADY");
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+        println!("\nBEGIN");
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+        println!("\nEND");
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+        consumer.shutdown().wait().unwrap();
+        return;
+    }
+    let seconds = setting("HUEY_IDLE_SECONDS", 2);
+    let folder = Folder::new();
+    let log = folder.join("strace.log");
+    let test = "an_idle_consumer_makes_no_system_calls";
+    let Some(mut child) = trace(test, "idle", &folder, &log, "trace=all") else { return };
+    let (mut stdin, mut said) = (child.stdin.take().unwrap(), Lines::of(&mut child));
+    said.next("READY").unwrap();
+    // The last relaxed write is synced within its interval; what comes after that is what is looked at.
+    std::thread::sleep(Duration::from_secs(1));
+    stdin.write_all(b"b").unwrap();
+    said.next("BEGIN").unwrap();
+    std::thread::sleep(Duration::from_secs(seconds));
+    stdin.write_all(b"e").unwrap();
+    said.next("END").unwrap();
+    stdin.write_all(b"x").unwrap();
+    while said.next("").is_some() {}
+    assert!(child.wait().unwrap().success());
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let at = |word: &str| lines.iter().position(|line| line.contains("write(1") && line.contains(word)).unwrap();
+    let window = lines.get(at("BEGIN") + 1..at("END")).unwrap();
+    // The thread that talks to the parent is this test's own.
+    let test =
+        |line: &str| line.contains("<an_idle_consume") || line.contains("read(0") || line.contains("read resumed");
+    let others: Vec<_> = window.iter().filter(|line| !line.contains("<sled-io-") && !test(line)).collect();
+    println!("{seconds} s idle: {} lines of sled's threads, {} of others", window.len() - others.len(), others.len());
+    assert!(others.is_empty(), "an idle consumer did something:\n{others:#?}");
+}
