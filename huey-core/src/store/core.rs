@@ -1,6 +1,6 @@
 //! The writer: state and journal under one lock, changed together.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -96,22 +96,37 @@ impl<L: Log> Core<L> {
     fn begin_life<M: Medium<Log = L>>(&mut self, medium: &M) -> Result<(), LogError> {
         let now = self.options.clock.now();
         let running = medium.running();
-        let begun: HashSet<(u64, u32)> = running.left().into_iter().collect();
+        let mut begun: HashMap<u64, u32> = HashMap::new();
+        for (counter, claim) in running.left() {
+            let last = begun.entry(counter).or_default();
+            *last = claim.max(*last);
+        }
         let mut effects = Vec::new();
         if self.journal.last() == 0 {
             effects.push(Effect::Put(Item::Meta { salt: salt(), reserved: 0 }));
         }
-        for work in self.state.all_work().filter(|work| work.item.phase == Phase::Running) {
+        for work in self.state.all_work() {
             let mut item = work.item;
+            // The claim itself may have been lost with the process: the note of what began survives where the journal's
+            // last entries do not.
+            let crashed = match (item.phase, begun.get(&item.counter)) {
+                (Phase::Running, Some(claim)) if *claim >= item.claim => Some(*claim),
+                (Phase::Waiting, Some(claim)) if *claim > item.claim => Some(*claim),
+                _ => None,
+            };
+            match crashed {
+                Some(claim) => {
+                    item.attempts = item.attempts.saturating_add(claim - item.claim);
+                    item.claim = claim;
+                    item.crashes = item.crashes.saturating_add(1);
+                    item.flags = item.flags.with_rescued(true);
+                }
+                None if item.phase == Phase::Running => item.attempts = item.attempts.saturating_sub(1),
+                None => continue,
+            }
             item.phase = Phase::Waiting;
             // It was due when it was claimed, and a clock that went back does not change that.
             item.at = item.at.min(now);
-            if begun.contains(&(item.counter, item.claim)) {
-                item.crashes = item.crashes.saturating_add(1);
-                item.flags = item.flags.with_rescued(true);
-            } else {
-                item.attempts = item.attempts.saturating_sub(1);
-            }
             effects.push(Effect::Put(Item::Work(item)));
         }
         let mut batch = self.journal.batch();
