@@ -116,7 +116,7 @@ impl<L: Log> Core<L> {
             };
             match crashed {
                 Some(claim) => {
-                    item.attempts = item.attempts.saturating_add(claim - item.claim);
+                    item.attempts = item.attempts.saturating_add(u32::from(claim > item.claim));
                     item.claim = claim;
                     item.crashes = item.crashes.saturating_add(1);
                     item.flags = item.flags.with_rescued(true);

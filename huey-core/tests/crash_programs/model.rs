@@ -13,6 +13,8 @@ pub(crate) struct Job {
     pub(crate) at: Timestamp,
     /// `None` while it runs under a lease that nobody was told.
     pub(crate) claim: Option<u32>,
+    /// How often it was claimed.
+    pub(crate) claims: u32,
     pub(crate) attempts: u32,
     pub(crate) retried: u32,
     pub(crate) crashes: u8,
@@ -53,6 +55,7 @@ impl Job {
             state: JobState::Queued,
             at: new.run_at,
             claim: None,
+            claims: 0,
             attempts: 0,
             retried: 0,
             crashes: 0,
@@ -177,6 +180,7 @@ impl Model {
                 ended.push((counter, JobState::Dead));
             } else {
                 (job.state, job.at, job.claim, job.rescued) = (JobState::Running, now, None, false);
+                job.claims += 1;
                 job.attempts += 1;
                 claimed.push(counter);
             }
@@ -252,6 +256,8 @@ impl Model {
         let counter = claimed.lease.id.counter();
         let job = self.jobs.get_mut(&counter).ok_or_else(|| format!("job {counter} never existed"))?;
         job.claim = Some(claimed.lease.claim);
+        // A store that lost claims skips their numbers.
+        job.claims = claimed.lease.claim;
         let synced = job.new.durability == Durability::Synced;
         let told = (claimed.attempt, claimed.retried, claimed.crashes, claimed.refunds, claimed.started);
         let kept = (job.attempts, job.retried, job.crashes, job.refunds, now);
@@ -264,9 +270,19 @@ impl Model {
     /// What is true when a new process opens the store: `begun` holds the attempts in the running table.
     pub(crate) fn new_life(&mut self, begun: &HashSet<(u64, u32)>, now: Timestamp) {
         for (counter, job) in &mut self.jobs {
-            if job.state == JobState::Running {
-                let crashed = job.claim.is_some_and(|claim| begun.contains(&(*counter, claim)));
-                job.come_back(crashed, now);
+            // A claim that was lost with the process is known from the table, if its attempt had begun.
+            let last = begun.iter().filter(|(begun, _)| begun == counter).map(|(_, claim)| *claim).max();
+            let crashed = match job.state {
+                JobState::Running => last.filter(|claim| *claim >= job.claims),
+                JobState::Queued => last.filter(|claim| *claim > job.claims),
+                _ => continue,
+            };
+            if let Some(claim) = crashed {
+                job.attempts += u32::from(claim > job.claims);
+                job.claims = claim;
+            }
+            if crashed.is_some() || job.state == JobState::Running {
+                job.come_back(crashed.is_some(), now);
             }
         }
     }

@@ -527,12 +527,19 @@ impl Program {
 
     /// A power cut may have taken notes of begun attempts back, or back to older ones.
     fn adopt_crashes(&self, candidate: &mut Model, now: Timestamp) -> Result<(), String> {
-        for job in candidate.jobs.values_mut().filter(|job| job.state == JobState::Running) {
-            let crashed = match self.row(job.new.id)? {
-                Ok(row) => row.crashes > job.crashes,
-                Err(_) => false,
-            };
-            job.come_back(crashed, now);
+        for job in candidate.jobs.values_mut() {
+            if !matches!(job.state, JobState::Running | JobState::Queued) {
+                continue;
+            }
+            let row = self.row(job.new.id)?.ok();
+            let crashed = row.as_ref().is_some_and(|row| row.crashes == job.crashes + 1);
+            if crashed && row.is_some_and(|row| row.attempts == job.attempts + 1) {
+                // The note of an attempt whose claim was lost.
+                job.attempts += 1;
+            }
+            if crashed || job.state == JobState::Running {
+                job.come_back(crashed, now);
+            }
         }
         Ok(())
     }
