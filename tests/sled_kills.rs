@@ -4,6 +4,7 @@
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unused_async, reason = "what an async task does is not the point")]
 
 mod child;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use child::{Folder, Lines, Random, child, has_strace, role, setting};
 use huey::{Context, Durability, Huey, JobId, JobState, Signal, SignalKind, Sled, task};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 #[task(retention = "1d")]
 fn add(a: u64, b: u64) -> u64 {

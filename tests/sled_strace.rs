@@ -51,8 +51,8 @@ fn a_synced_enqueue_returns_after_a_sync_that_follows_its_last_write() {
     let test = "a_synced_enqueue_returns_after_a_sync_that_follows_its_last_write";
     let Some(mut child) = trace(test, "one", &folder, &log, calls) else { return };
     assert!(child.wait().unwrap().success());
-    let text = std::fs::read_to_string(&log).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
+    let traced = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = traced.lines().collect();
     let told = lines.iter().position(|line| line.contains("\"ID ") || line.contains("\\nID ")).unwrap();
     let before = lines.get(..told).unwrap();
     let write = before.iter().rposition(|line| line.contains("pwrite64(") && is_on_db(line)).unwrap();
@@ -84,8 +84,8 @@ fn callers_that_arrive_together_share_a_sync() {
     let test = "callers_that_arrive_together_share_a_sync";
     let Some(mut child) = trace(test, "many", &folder, &log, "trace=fsync,fdatasync") else { return };
     assert!(child.wait().unwrap().success());
-    let text = std::fs::read_to_string(&log).unwrap();
-    let syncs = text.lines().filter(|line| is_sync(line)).count();
+    let traced = std::fs::read_to_string(&log).unwrap();
+    let syncs = traced.lines().filter(|line| is_sync(line)).count();
     let jobs = THREADS * EACH;
     println!("{jobs} synced jobs by {THREADS} threads took {syncs} syncs");
     assert!(syncs > 0 && (syncs as u64) < jobs / 4, "{syncs} syncs for {jobs} jobs");
@@ -98,7 +98,7 @@ fn an_idle_consumer_makes_no_system_calls() {
         let huey = Huey::builder().durability(Durability::Relaxed).open(Sled::at(folder)).unwrap();
         let consumer = huey.consumer().workers(4).start().unwrap();
         let handle = add::enqueue(&huey, 1, 2).unwrap();
-        assert_eq!(handle.wait(Duration::from_secs(60)).unwrap(), 3);
+        assert_eq!(handle.wait(Duration::from_mins(1)).unwrap(), 3);
         println!("\nREADY");
         std::io::stdin().read_exact(&mut [0]).unwrap();
         println!("\nBEGIN");
@@ -125,8 +125,8 @@ fn an_idle_consumer_makes_no_system_calls() {
     stdin.write_all(b"x").unwrap();
     while said.next("").is_some() {}
     assert!(child.wait().unwrap().success());
-    let text = std::fs::read_to_string(&log).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
+    let traced = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = traced.lines().collect();
     let at = |word: &str| lines.iter().position(|line| line.contains("write(1") && line.contains(word)).unwrap();
     let window = lines.get(at("BEGIN") + 1..at("END")).unwrap();
     // The thread that talks to the parent is this test's own.

@@ -48,8 +48,13 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
                 crew.bell.idle_elsewhere(false);
             }
             Ok(claimed) => {
+                let mut begun = true;
                 for job in claimed {
-                    start(crew, name, job, &busy);
+                    begun &= start(crew, name, job, &busy);
+                }
+                if !begun {
+                    // Jobs went back, and would be claimed again at once.
+                    tokio::time::sleep(PAUSE).await;
                 }
                 // Lets the bodies begin before more is claimed.
                 tokio::task::yield_now().await;
@@ -63,11 +68,16 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
     }
 }
 
-fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, busy: &Arc<AtomicUsize>) {
+/// Starts a claimed job, and says whether its beginning could be noted.
+fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, busy: &Arc<AtomicUsize>) -> bool {
     let (place, kit, attempt) = crew.begin(job, name);
     let (body, context) = match attempt.and_then(crate::execute::Attempt::start) {
         Ok(started) => started,
-        Err(end) => return crew.settle(place, kit, end),
+        Err(end) => {
+            let begun = !matches!(end, End::NotBegun);
+            crew.settle(place, kit, end);
+            return begun;
+        }
     };
     let cancel = Arc::new(Notify::new());
     crew.cancel_with(place.slot, Arc::clone(&cancel));
@@ -80,6 +90,7 @@ fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, busy: &Arc<AtomicUsize
         busy.fetch_sub(1, Ordering::SeqCst);
         crew.async_bell.notify_one();
     });
+    true
 }
 
 /// The body's end, or what came before it.

@@ -77,8 +77,13 @@ impl ConsumerHandle {
         }
     }
 
-    /// Blocks until nothing is queued, running or due in the queues that it serves.
-    pub(crate) fn wait_idle(&self) -> Result<()> {
+    /// Blocks until nothing is queued, running or due in the queues that it serves. Jobs scheduled for later may be left.
+    /// It waits for queued jobs also if they are of a kind that this consumer has nobody for.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn wait_idle(&self) -> Result<()> {
         let Some(crew) = &self.crew else { return Ok(()) };
         let storage = &crew.executor.storage;
         let mut seen = Version::default();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::crew::Crew;
+use crate::execute::End;
 use crate::signal::WorkerMark;
 use crate::store::{StorageError, Tasks};
 
@@ -42,7 +43,12 @@ fn turn(crew: &Arc<Crew>, name: &Arc<str>) -> Result<bool, StorageError> {
             Ok(attempt) => attempt.run(),
             Err(end) => end,
         };
+        let begun = !matches!(end, End::NotBegun);
         crew.settle(place, kit, end);
+        if !begun {
+            // The job went back, and would be claimed again at once.
+            return Err(StorageError::Unavailable("the beginning of an attempt could not be noted".into()));
+        }
     }
     Ok(found)
 }
