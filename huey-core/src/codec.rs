@@ -24,7 +24,7 @@ fn config() -> Config {
 ///
 /// # Errors
 ///
-/// [`Error::is_codec`] when the value's `Serialize` fails or the bytes pass [`LIMIT`]; the message names the type.
+/// [`Error::is_codec`] when the value's `Serialize` fails or the bytes pass 16 MiB; the message names the type.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let bytes = bincode::serde::encode_to_vec(value, config()).map_err(|error| {
         Error::new(ErrorKind::Codec, format!("a `{}` cannot be encoded: {error}", type_name::<T>()))
