@@ -9,7 +9,11 @@
 mod child;
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -111,49 +115,105 @@ fn nothing_acknowledged_is_lost_to_kills_at_random_instants() {
     assert!(!acknowledged.is_empty());
 }
 
-/// Opens the queue, checks it, and leaves without closing it.
-fn open_and_leave(folder: std::path::PathBuf) -> ! {
-    let huey = huey::open(folder).unwrap();
+/// Opens the queue, to be killed on the way, and leaves without closing it.
+fn open_and_leave(folder: PathBuf) -> ! {
+    let _huey = huey::open(folder).unwrap();
     println!("\nOPEN");
-    assert!(huey.counts().unwrap().queued >= 1);
     std::process::exit(0);
 }
 
+/// Copies a folder as it is on the disk; if there is none, there is none at the target either.
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    let Ok(entries) = fs::read_dir(from) else { return };
+    fs::create_dir(to).unwrap();
+    for entry in entries.map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Kills processes that open a copy of `found`, two in a row at each of its calls, before that call is made. Each time
+/// the copy must open with all of `ids`. Returns the number of kills.
+fn kill_at_every_call_of_open(found: &Path, ids: &[JobId], queue: &Path) -> u32 {
+    // Those that change something. Those on `db` apart, since strace counts the calls of each thread.
+    let calls = ["mkdir", "ftruncate", "write", "fsync", "fdatasync", "rename", "unlink", "chmod"];
+    let db = queue.join("db");
+    let on_db = ["pwrite64", "fsync", "fdatasync", "sync_file_range", "ftruncate"];
+    let wanted = calls.into_iter().chain(["pwrite64"]).map(|call| (call, false)).chain(on_db.map(|call| (call, true)));
+    let mut kills = 0;
+    for (call, only_db) in wanted {
+        for number in 1.. {
+            copy(found, queue);
+            let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={number}"));
+            let mut strace = vec!["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+            if only_db {
+                strace.extend(["-P", db.to_str().unwrap()]);
+            }
+            let mut opened = false;
+            for _ in 0..2 {
+                let mut running = child(&strace, OPEN_TEST, "open", queue).stderr(Stdio::null()).spawn().unwrap();
+                let done = Lines::of(&mut running).next("OPEN").is_some();
+                let status = running.wait().unwrap();
+                // Neither opened nor killed: it refused to open what the first kill left.
+                assert!(done || status.signal() == Some(9), "{call} {number} of {}: {status}", found.display());
+                opened |= done;
+                kills += u32::from(!done);
+            }
+            let huey =
+                huey::open(queue).unwrap_or_else(|error| panic!("{call} {number} of {}: {error}", found.display()));
+            for id in ids {
+                assert_eq!(huey.status(*id).unwrap(), JobState::Queued, "{call} {number} of {}", found.display());
+            }
+            if opened {
+                break;
+            }
+        }
+    }
+    kills
+}
+
+const OPEN_TEST: &str = "a_kill_at_any_call_of_open_leaves_a_queue_that_opens";
+
 #[test]
-fn a_kill_at_any_write_of_open_leaves_a_queue_that_opens() {
-    const TEST: &str = "a_kill_at_any_write_of_open_leaves_a_queue_that_opens";
+fn a_kill_at_any_call_of_open_leaves_a_queue_that_opens() {
     if let Some(folder) = role("open") {
         open_and_leave(folder);
+    }
+    if let Some(folder) = role("fill") {
+        let huey = huey::open(folder).unwrap();
+        let consumer = huey.consumer().workers(2).queues(["endless"]).start().unwrap();
+        let _ = endless::job().queue("endless").enqueue(&huey).unwrap();
+        for n in 0.. {
+            let _ = add::job(1, n).durability(Durability::Relaxed).enqueue(&huey).unwrap();
+            println!("\nID {}", add::enqueue(&huey, 2, n).unwrap().id());
+        }
+        drop(consumer);
     }
     if !has_strace() {
         return;
     }
     let folder = Folder::new();
-    let queue = folder.join("queue");
-    let id = {
-        let huey = huey::open(&queue).unwrap();
-        add::enqueue(&huey, 1, 2).unwrap().id()
-    };
-    let mut kills = 0;
-    for call in ["pwrite64", "write", "rename", "ftruncate", "fdatasync", "fsync", "unlink"] {
-        for number in 1.. {
-            let inject = format!("inject={call}:signal=SIGKILL:when={number}");
-            let only = format!("trace={call}");
-            let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &only, "-e", &inject];
-            let mut running = child(&strace, TEST, "open", &queue).spawn().unwrap();
-            let opened = Lines::of(&mut running).next("OPEN").is_some();
-            running.wait().unwrap();
-            let huey = huey::open(&queue).unwrap_or_else(|error| panic!("{call} number {number}: {error}"));
-            assert_eq!(huey.status(id).unwrap(), JobState::Queued, "{call} number {number}");
-            drop(huey);
-            if opened {
-                break;
-            }
-            kills += 1;
-        }
+    let (none, closed, killed) = (folder.join("none"), folder.join("closed"), folder.join("killed"));
+    // Its next open writes a snapshot of what was enqueued.
+    let id = add::enqueue(&huey::open(&closed).unwrap(), 1, 2).unwrap().id();
+    let mut running = child(&[], OPEN_TEST, "fill", &killed).spawn().unwrap();
+    let mut said = Lines::of(&mut running);
+    let mut ids: Vec<JobId> = (0..60).map(|_| said.next("ID ").unwrap().parse().unwrap()).collect();
+    running.kill().unwrap();
+    while let Some(id) = said.next("ID ") {
+        ids.push(id.parse().unwrap());
     }
-    println!("{kills} kills at calls of open");
-    assert!(kills >= 5, "only {kills} kills");
+    running.wait().unwrap();
+    for (found, ids) in [(&none, &[][..]), (&closed, &[id]), (&killed, &ids)] {
+        let kills = kill_at_every_call_of_open(found, ids, &folder.join("queue"));
+        println!("{kills} kills at calls of open, {} jobs acknowledged before", ids.len());
+        assert!(kills >= 30, "only {kills} kills");
+    }
 }
 
 /// A queue whose signals are written down as `kind task`.

@@ -87,14 +87,14 @@ fn the_engine_on_a_disk_conforms() {
 
 #[test]
 fn memory_behind_a_bad_network_conforms() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         conformance::run(&Distant(InMemory, seed, Mutex::default()));
     }
 }
 
 #[test]
 fn a_disk_behind_a_bad_network_conforms() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         conformance::run(&Distant(OnDisk::default(), seed, Mutex::default()));
     }
 }

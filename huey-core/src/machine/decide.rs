@@ -68,6 +68,9 @@ fn enqueue(state: &State, jobs: Vec<NewJob>, writes: Vec<(String, Bytes)>) -> Re
         if job.id.salt() != state.salt || job.id.counter() >= state.reserved {
             return Err(StorageError::Refused(format!("the id {} was not made for this store", job.id)));
         }
+        if state.work(job.id.counter()).is_some_and(|work| work.item.id(state.salt) != job.id) {
+            return Err(StorageError::Refused(format!("the id {} has the counter of another job", job.id)));
+        }
         // A repeated enqueue: the job is there, or was and is gone.
         if state.is_known(job.id.counter()) {
             continue;

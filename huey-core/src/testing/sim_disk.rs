@@ -47,6 +47,8 @@ pub(super) struct Disk {
     pub(super) table: Table,
     pub(super) marks: Vec<u64>,
     /// Which process lives, and which of its handles.
+    /// Whether the last crash was a power cut.
+    pub(super) power_failed: bool,
     pub(super) life: u64,
     pub(super) handle: u64,
     /// Whether the newest handle failed.
@@ -76,6 +78,7 @@ impl Disk {
             content: BTreeMap::new(),
             table: Table::default(),
             marks: Vec::new(),
+            power_failed: false,
             life: 0,
             handle: 0,
             broken: false,
@@ -133,6 +136,7 @@ impl Disk {
             }
         }
         self.table.left = self.table.slots.values().copied().collect();
+        self.power_failed = power;
         self.life += 1;
         self.handle += 1;
         self.broken = false;

@@ -117,10 +117,22 @@ impl SimDisk {
         lock(&self.0).life != medium.life
     }
 
+    /// Whether the last crash was a power cut.
+    #[must_use]
+    pub fn power_failed(&self) -> bool {
+        lock(&self.0).power_failed
+    }
+
     /// How many calls its logs have met.
     #[must_use]
     pub fn calls(&self) -> u64 {
         lock(&self.0).calls
+    }
+
+    /// How many bytes were appended, ever.
+    #[must_use]
+    pub fn appended(&self) -> u64 {
+        lock(&self.0).appended
     }
 
     /// How many entries a process would see now.

@@ -273,7 +273,8 @@ impl Model {
             // A claim that was lost with the process is known from the table, if its attempt had begun.
             let last = begun.iter().filter(|(begun, _)| begun == counter).map(|(_, claim)| *claim).max();
             let crashed = match job.state {
-                JobState::Running => last.filter(|claim| *claim >= job.claims),
+                // What was claimed for nobody to hear of it did not begin.
+                JobState::Running => last.filter(|claim| job.claim.is_some() && *claim >= job.claims),
                 JobState::Queued => last.filter(|claim| *claim > job.claims),
                 _ => continue,
             };

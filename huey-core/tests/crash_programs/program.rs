@@ -51,7 +51,6 @@ pub(crate) struct Program {
     minted: HashSet<(u64, u32)>,
     stale: Vec<Lease>,
     slots: HashMap<usize, (u64, u32)>,
-    end_asked: Option<End>,
     pub(crate) steps: Vec<String>,
 }
 
@@ -82,7 +81,6 @@ impl Program {
             minted: HashSet::new(),
             stale: Vec::new(),
             slots: HashMap::new(),
-            end_asked: None,
             steps: Vec::new(),
         };
         let result = program.play(steps);
@@ -158,11 +156,6 @@ impl Program {
                     8..11 => Fault::PowerCut,
                     _ => Fault::Panic,
                 };
-                self.end_asked = match fault {
-                    Fault::Kill => Some(End::Killed),
-                    Fault::PowerCut => Some(End::PowerCut),
-                    _ => None,
-                };
                 if fault == Fault::Fail && self.random.one_in(4) {
                     self.disk.fail_opens(2);
                 }
@@ -189,6 +182,7 @@ impl Program {
             1..4 => 20,
             _ => 1 + self.random.below(3),
         };
+        let medium = self.medium.clone();
         let mut jobs = Vec::new();
         for _ in 0..count {
             let Some(counter) = self.counter()? else { break };
@@ -215,7 +209,9 @@ impl Program {
         for _ in 0..self.random.below(3) {
             writes.push(self.value(self.now().as_micros().unsigned_abs()));
         }
-        if jobs.is_empty() && writes.is_empty() {
+        let died = self.disk.is_dead(&medium);
+        if died || (jobs.is_empty() && writes.is_empty()) {
+            // Counters of a process that died while it set them aside go with it.
             return Ok(());
         }
         self.counters.extend(jobs.iter().map(|job| job.id.counter()));
@@ -337,6 +333,7 @@ impl Program {
         self.steps.push(format!("{} {durability:?}{hold}", tell(&transition)));
         let mut after = self.newest().clone();
         let expected = after.apply(&transition, now);
+        let told = transition.clone();
         let (outcome, later) = self.do_commit(transition, how);
         match outcome {
             Ok(outcome) => {
@@ -354,6 +351,10 @@ impl Program {
                 self.steps.push(format!("  -> {error:?}"));
                 if matches!(error, StorageError::Unknown(_)) {
                     self.states.push(after);
+                }
+                if matches!(error, StorageError::Refused(_)) {
+                    // Its ids were set aside by a process that died, and are given out again: it is never sent again.
+                    self.sent.pop_if(|sent| *sent == told);
                 }
                 self.recover(&error)
             }
@@ -433,14 +434,16 @@ impl Program {
     /// After an error: the process died, or the log is opened again in it.
     fn recover(&mut self, error: &StorageError) -> Result<(), String> {
         if self.disk.is_dead(&self.medium) {
-            let end = self.end_asked.unwrap_or(End::Killed);
-            return self.end(end);
+            return self.end(End::Killed);
         }
         let storage = self.storage();
         loop {
             let version = storage.wait(Version(0), Timestamp::from_micros(0));
             match storage.read(Query::Counts(Vec::new())) {
-                Ok(_) => return self.judge(End::Lives, None),
+                Ok(_) => {
+                    self.disk.no_fault();
+                    return self.judge(End::Lives, None);
+                }
                 Err(StorageError::Damaged(_)) => {
                     self.steps.push("  the process ends".into());
                     return self.end(End::Killed);
@@ -452,26 +455,26 @@ impl Program {
         }
     }
 
+    fn how_it_died(&self) -> End {
+        if self.disk.power_failed() { End::PowerCut } else { End::Killed }
+    }
+
     fn end(&mut self, end: End) -> Result<(), String> {
         self.steps.push(format!("{end:?}"));
         let mut end = end;
         let dead = self.disk.is_dead(&self.medium);
         if dead {
             // It died after the last outcome was told.
-            end = self.end_asked.unwrap_or(End::Killed);
+            end = self.how_it_died();
         }
         match end {
             End::Closed if !dead => {
                 if let Err(error) = self.storage().close() {
                     self.steps.push(format!("  -> {error:?}"));
-                    end = if self.disk.is_dead(&self.medium) {
-                        self.end_asked.unwrap_or(End::Killed)
-                    } else {
-                        End::Killed
-                    };
                     if !self.disk.is_dead(&self.medium) {
                         self.disk.kill();
                     }
+                    end = self.how_it_died();
                 } else {
                     let newest = self.newest().clone();
                     self.states = vec![newest];
@@ -482,7 +485,6 @@ impl Program {
             End::PowerCut if !dead => self.disk.power_cut(),
             _ => {}
         }
-        self.end_asked = None;
         self.disk.no_fault();
         self.disk.fail_opens(0);
         self.storage = None;
@@ -596,8 +598,10 @@ impl Program {
     /// Without a failure the store is in the newest state.
     fn check(&mut self) -> Result<(), String> {
         self.steps.push("check".into());
+        if self.disk.is_dead(&self.medium) {
+            return self.end(End::Killed);
+        }
         self.disk.no_fault();
-        self.end_asked = None;
         self.disk.fail_opens(0);
         if let Err(StorageError::Damaged(_)) = self.storage().read(Query::Counts(Vec::new())) {
             // It panicked after the last outcome was told.

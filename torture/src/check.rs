@@ -1,0 +1,120 @@
+//! Opens a queue after a crash and compares it with the book.
+//!
+//! What is found is printed, a line each: `FINDING WHAT`. A check that has seen everything ends with `done`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use huey::testing::Inspector;
+use huey::{BoxError, Huey, JobId, JobState, Result};
+
+use crate::args::Args;
+use crate::book::{Book, line};
+use crate::judge::{Fate, judge};
+use crate::tasks::{self, Voice};
+use crate::traffic::medium;
+
+/// How long a queue may need to run all that it holds.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(crate) fn run(args: &Args) -> Result<(), BoxError> {
+    let lines = std::fs::read_to_string(args.needed_path("acks")?)?;
+    let book = Book::read(&lines);
+    let heard = Arc::new(Mutex::new(String::new()));
+    let ear = Arc::clone(&heard);
+    let voice = Arc::new(Voice::new(move |line| ear.lock().unwrap_or_else(PoisonError::into_inner).push_str(line)));
+    let interval = Duration::from_millis(args.number("interval", 500)?);
+    let (huey, inspector) = match medium(args).and_then(|medium| Ok(tasks::open(medium, &voice, interval)?)) {
+        Ok(open) => open,
+        Err(error) => {
+            // Whatever it held is lost with it.
+            let mut found = String::new();
+            for (id, known) in book.jobs.iter().filter(|(_, known)| known.is_synced() && known.enqueued.is_some()) {
+                writeln!(found, "lost_synced {id} {} in a queue that does not open", known.task)?;
+            }
+            println!("torn {error}\n{found}done");
+            return Ok(());
+        }
+    };
+    let missing = look(&huey, &inspector, &book, interval, &voice)?;
+    if args.is_set("drain") {
+        drain(&huey, &inspector, &book, &missing)?;
+        let said = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (id, known) in Book::read(&(lines + "\n" + &said)).jobs {
+            if known.twice {
+                println!("lease_settled_twice {id} ran again");
+            }
+        }
+    }
+    drop(inspector);
+    huey.close()?;
+    println!("done");
+    Ok(())
+}
+
+/// Compares what is there before anything runs, writes off what is lost and may be, and gives what is not as it should
+/// be.
+pub(crate) fn look(
+    huey: &Huey,
+    inspector: &Inspector,
+    book: &Book,
+    interval: Duration,
+    voice: &Voice,
+) -> Result<BTreeSet<JobId>, BoxError> {
+    let mut found = String::new();
+    let mut missing = BTreeSet::new();
+    if let Err(error) = inspector.check() {
+        writeln!(found, "torn {error}")?;
+    }
+    let interval = u64::try_from(interval.as_micros())?;
+    for (id, known) in &book.jobs {
+        let state = huey.status(*id)?;
+        let finding = match judge(book, known, state, interval) {
+            Fate::Fine => continue,
+            Fate::Uncertain => "uncertain",
+            Fate::Lost => "lost_synced",
+            Fate::Forgotten => "lost_relaxed",
+            Fate::ForgottenLate => "lost_relaxed_late",
+            Fate::Undone => "lease_settled_twice",
+            Fate::Odd => "torn",
+        };
+        missing.insert(*id);
+        writeln!(found, "{finding} {id} {} is {state}", known.task)?;
+        if finding.starts_with("lost_relaxed") {
+            voice.say(&line('L', id, &known.task, 0));
+        }
+    }
+    print!("{found}");
+    Ok(missing)
+}
+
+/// Runs everything, and looks where it has come to.
+fn drain(huey: &Huey, inspector: &Inspector, book: &Book, missing: &BTreeSet<JobId>) -> Result<(), BoxError> {
+    let until = Instant::now() + PATIENCE;
+    let consumer = huey.consumer().workers(2).start()?;
+    loop {
+        let counts = huey.counts()?;
+        if counts.queued + counts.scheduled + counts.running == 0 {
+            break;
+        }
+        if Instant::now() > until {
+            println!("torn not drained: {counts:?}");
+            break;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    consumer.shutdown().wait()?;
+    for (id, known) in book.jobs.iter().filter(|(id, known)| known.is_synced() && !missing.contains(*id)) {
+        let state = huey.status(*id)?;
+        if !matches!(state, JobState::Complete | JobState::Gone) && known.enqueued.is_some() {
+            println!("torn {id} {} is {state} after all ran", known.task);
+        }
+    }
+    if let Err(error) = inspector.check() {
+        println!("torn {error} after all ran");
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! Growth: jobs are enqueued and drained in rounds, with others scheduled far ahead behind them, and what they leave on
+//! the disk and in memory is measured after each round.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use huey::testing::Inspector;
+use huey::{BoxError, Durability, Huey, Result, task};
+use huey_sled::SledMedium;
+
+use crate::args::Args;
+use crate::report::Report;
+use crate::tasks::open_inspected;
+
+const PRODUCERS: u64 = 2;
+const LOAD: usize = 100;
+const MIB: f64 = 1024.0 * 1024.0;
+/// A year.
+const FAR: Duration = Duration::from_hours(365 * 24);
+
+static RUN: AtomicU64 = AtomicU64::new(0);
+
+/// A job of the rounds.
+#[task(durability = relaxed, queue = "rounds")]
+fn carry(number: u64, load: Vec<u8>) -> u64 {
+    RUN.fetch_add(1, Ordering::Relaxed);
+    number + load.len() as u64
+}
+
+fn open(folder: &Path, retention: Duration) -> Result<(Huey, Inspector)> {
+    let builder = Huey::builder().durability(Durability::Relaxed).retention(retention);
+    open_inspected(builder, SledMedium::new(folder.to_owned(), 32 * 1024 * 1024)?)
+}
+
+pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
+    let (jobs, round): (u64, u64) = (args.number("jobs", 5_000_000)?, args.number("round", 500_000)?);
+    let scheduled: u64 = args.number("scheduled", 100_000)?;
+    let retention = Duration::from_secs(args.number("retention", 3_600)?);
+    let work = args.work()?;
+    let folder = work.join("queue");
+    let rounds = (jobs / round.max(1)).max(1);
+    println!("{rounds} rounds of {round} jobs of {LOAD} bytes, {scheduled} scheduled, in {}", folder.display());
+    let (mut huey, mut inspector) = open(&folder, retention)?;
+    for number in 0..scheduled {
+        let _ = carry::job(number, load(number)).delay(FAR).enqueue(&huey)?;
+    }
+    let written_before = written()?;
+    let mut ends = Vec::new();
+    for number in 1..=rounds {
+        let begun = Instant::now();
+        enqueue(&huey, number * round, round)?;
+        let enqueued = begun.elapsed().as_secs_f64();
+        let full = resident()?;
+        if number == rounds / 2 {
+            drop(inspector);
+            huey.close()?;
+            drop(huey);
+            let begun = Instant::now();
+            (huey, inspector) = open(&folder, retention)?;
+            let counts = huey.counts()?;
+            println!("reopened in {:.2} s with {counts:?}", begun.elapsed().as_secs_f64());
+            if counts.queued != round || counts.scheduled != scheduled {
+                return Err("jobs are missing".into());
+            }
+        }
+        let begun = Instant::now();
+        huey.consumer().queues(["rounds"]).workers(2).run_until_idle()?;
+        let drained = begun.elapsed().as_secs_f64();
+        let sizes = inspector.sizes()?;
+        let end = (used(&folder)?, resident()?);
+        #[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
+        let (total, live) = (sizes.total as f64 / MIB, sizes.live as f64 / MIB);
+        println!(
+            "round {number}: disk {:.1} MiB, memory {:.1} MiB ({full:.1} when full), journal {total:.1} MiB, live \
+             {live:.1} MiB, enqueued in {enqueued:.1} s, drained in {drained:.1} s",
+            end.0, end.1
+        );
+        ends.push(end);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    let per_byte = (written()? - written_before) as f64 / (rounds * round * LOAD as u64) as f64;
+    let counts = huey.counts()?;
+    drop(inspector);
+    huey.close()?;
+    drop(huey);
+    let begun = Instant::now();
+    drop(open(&folder, retention)?);
+    let reopened = begun.elapsed().as_secs_f64();
+    let (second, last) = (ends.get(1).or(ends.first()), ends.last());
+    let (second, last) = second.copied().zip(last.copied()).ok_or("no rounds were run")?;
+    let mut report = Report::new();
+    report.add("jobs", rounds * round);
+    report.add("torn", u64::from(RUN.load(Ordering::Relaxed) != rounds * round || counts.scheduled != scheduled));
+    report.set("disk_ratio", last.0 / second.0);
+    report.set("memory_ratio", last.1 / second.1);
+    report.set("written_per_byte", per_byte);
+    report.set("reopen_seconds", reopened);
+    println!(
+        "last against second round: disk {:.2}, memory {:.2}; {per_byte:.1} bytes written for each byte of job; reopened \
+         at the end in {reopened:.2} s",
+        last.0 / second.0,
+        last.1 / second.1
+    );
+    report.publish(args)?;
+    fs::remove_dir_all(work)?;
+    Ok(report.is_clean())
+}
+
+fn load(number: u64) -> Vec<u8> {
+    let mut random = huey::testing::Random::new(number);
+    (0..=LOAD / 8).flat_map(|_| random.number().to_le_bytes()).take(LOAD).collect()
+}
+
+fn enqueue(huey: &Huey, first: u64, many: u64) -> Result<()> {
+    std::thread::scope(|scope| {
+        let producers: Vec<_> = (0..PRODUCERS)
+            .map(|producer| {
+                scope.spawn(move || {
+                    (first + producer..first + many)
+                        .step_by(usize::try_from(PRODUCERS).unwrap_or(1))
+                        .try_for_each(|number| carry::enqueue(huey, number, load(number)).map(drop))
+                })
+            })
+            .collect();
+        producers.into_iter().try_for_each(|producer| match producer.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
+/// What the folder takes on the disk, in MiB.
+fn used(folder: &Path) -> io::Result<f64> {
+    let mut sum = 0.0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sum += used(&entry.path())?;
+        } else {
+            #[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
+            let bytes = (entry.metadata()?.blocks() * 512) as f64;
+            sum += bytes / MIB;
+        }
+    }
+    Ok(sum)
+}
+
+/// Memory of this process, in MiB.
+fn resident() -> Result<f64, BoxError> {
+    let text = fs::read_to_string("/proc/self/statm")?;
+    let pages: f64 = text.split(' ').nth(1).ok_or("statm has no second field")?.parse()?;
+    Ok(pages * 4096.0 / MIB)
+}
+
+/// Bytes that this process had the system write to the disk.
+fn written() -> Result<u64, BoxError> {
+    let text = fs::read_to_string("/proc/self/io")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(line.ok_or("io has no write_bytes")?.trim().parse()?)
+}
