@@ -349,7 +349,8 @@ fn a_second_opener_is_told_who_has_the_queue() {
     let folder = Folder::new();
     let queue = folder.join("queue");
     let mut holder = child(&[], TEST, "hold", &queue).spawn().unwrap();
-    Lines::of(&mut holder).next("OPEN").unwrap();
+    let mut said = Lines::of(&mut holder);
+    said.next("OPEN").unwrap();
     let asked = std::time::Instant::now();
     let error = huey::open(&queue).unwrap_err();
     println!("told within {:?}: {error}", asked.elapsed());
