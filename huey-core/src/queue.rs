@@ -188,7 +188,8 @@ impl Huey {
     }
 
     /// Makes everything durable and closes the store, whoever still holds a handle. Later calls get
-    /// [`Error::is_closed`], and so do those who wait for a job.
+    /// [`Error::is_closed`], and so do those who wait for a job. The place itself is let go, for another process or
+    /// another `open`, once the last clone, handle and consumer is gone: until then an attempt may still run.
     ///
     /// # Errors
     ///
@@ -212,7 +213,8 @@ impl fmt::Debug for Huey {
 }
 
 impl<T: Registered> Job<T> {
-    /// Stores the job, and returns once it is as durable as asked.
+    /// Stores the job, and returns once it is as durable as asked. Its arguments, encoded, may take up to 16 MiB less
+    /// some bytes for the envelope; a megabyte is fine, but is better kept in a file that the job names.
     ///
     /// # Errors
     ///
