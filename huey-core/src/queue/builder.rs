@@ -1,0 +1,192 @@
+//! Setting up a queue.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Huey, Inner};
+use crate::enqueue::{EnqueueHook, EnqueueRequest, HookResult, Pipeline, Registered, Registration, Registry};
+use crate::error::Result;
+use crate::execute::Executor;
+use crate::signal::{ReceiverResult, Signal, SignalKind, Signals, Waiters};
+use crate::store::{OpenStorage, StorageOptions};
+use crate::task::{Data, Durability, Options};
+use crate::time::Clock;
+
+/// Sets up a queue: hooks, receivers, data, defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use huey_core::{Decision, Huey, Memory, SignalKind};
+///
+/// let huey = Huey::builder()
+///     .hook(|request| {
+///         request.header("host", "web-1");
+///         Ok(Decision::Go)
+///     })
+///     .on(SignalKind::Dead, |signal| eprintln!("{} is dead", signal.id))
+///     .retention(Duration::from_secs(600))
+///     .open(Memory::new())?;
+/// # Ok::<(), huey_core::Error>(())
+/// ```
+#[derive(Default)]
+#[must_use = "a builder does nothing until `open`"]
+pub struct HueyBuilder {
+    hooks: Vec<Box<dyn EnqueueHook>>,
+    signals: Signals,
+    data: Data,
+    named: Vec<&'static Registration>,
+    defaults: Options,
+    storage: StorageOptions,
+}
+
+impl HueyBuilder {
+    /// Adds a hook that sees every enqueue, before those of decorators and tasks, in the order added here.
+    pub fn hook(self, hook: impl Fn(&mut EnqueueRequest<'_>) -> HookResult + Send + Sync + 'static) -> Self {
+        self.hook_value(hook)
+    }
+
+    /// Adds a hook that is a value with state: see [`EnqueueHook`].
+    pub fn hook_value(mut self, hook: impl EnqueueHook + 'static) -> Self {
+        self.hooks.push(Box::new(hook));
+        self
+    }
+
+    /// Calls `receiver` with every signal of one kind, on the thread that made the event.
+    pub fn on<R: ReceiverResult>(
+        mut self,
+        kind: SignalKind,
+        receiver: impl Fn(&Signal) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.signals.add(Some(kind), receiver);
+        self
+    }
+
+    /// Calls `receiver` with every signal, after the receivers of its kind.
+    pub fn on_any<R: ReceiverResult>(mut self, receiver: impl Fn(&Signal) -> R + Send + Sync + 'static) -> Self {
+        self.signals.add(None, receiver);
+        self
+    }
+
+    /// How long a receiver may take before it is logged as slow. 10 milliseconds unless set.
+    pub fn slow_receiver(mut self, threshold: Duration) -> Self {
+        self.signals.warn_after(threshold);
+        self
+    }
+
+    /// Provides the value that `#[data]` parameters of its type borrow.
+    pub fn data<T: Send + Sync + 'static>(self, value: T) -> Self {
+        self.data_arc(Arc::new(value))
+    }
+
+    /// As [`data`](Self::data), for a value that is shared already, or one behind a trait: `Arc<dyn Greeter>` serves
+    /// `&dyn Greeter`.
+    pub fn data_arc<T: ?Sized + Send + Sync + 'static>(mut self, value: Arc<T>) -> Self {
+        self.data.put(value);
+        self
+    }
+
+    /// Makes a task known that linking did not bring along: one of a library crate that the program names nowhere
+    /// else.
+    pub fn task<T: Registered>(mut self) -> Self {
+        self.named.push(T::REGISTRATION);
+        self
+    }
+
+    /// What must have happened before an enqueue returns, where nothing nearer says otherwise.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.defaults.durability = Some(durability);
+        self
+    }
+
+    /// How many more attempts a failed one is given, where nothing nearer says otherwise. 0 unless set.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.defaults.retries = Some(retries);
+        self
+    }
+
+    /// The wait before the first retry, where nothing nearer says otherwise.
+    pub fn retry_delay(mut self, delay: Duration) -> Self {
+        self.defaults.retry_delay = Some(delay);
+        self
+    }
+
+    /// How long one attempt may take, where nothing nearer says otherwise.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.defaults.timeout = Some(timeout);
+        self
+    }
+
+    /// How long results are kept, where nothing nearer says otherwise. 1 hour unless set; zero keeps none.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.defaults.retention = Some(retention);
+        self
+    }
+
+    /// In how many lives of a consumer a job may be running when they end without stopping, before it is dead. 3 unless
+    /// set; 0 for any number.
+    pub fn crash_limit(mut self, limit: u8) -> Self {
+        self.defaults.crash_limit = Some(limit);
+        self
+    }
+
+    /// The name of the queue of jobs for which nothing nearer names one: `default` unless set.
+    pub fn default_queue(mut self, queue: &'static str) -> Self {
+        self.defaults.queue = Some(queue);
+        self
+    }
+
+    /// How many results are kept at most; those whose retention ends first go first. 1,000,000 unless set.
+    pub fn max_results(mut self, results: u64) -> Self {
+        self.storage.max_results = results;
+        self
+    }
+
+    /// How long a [`Relaxed`](Durability::Relaxed) write may stay off the disk. 500 milliseconds unless set.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.storage.flush_interval = interval;
+        self
+    }
+
+    /// Refuses new jobs while fewer bytes than these are free where the queue is kept, so that the jobs it holds can
+    /// still end. 16 MiB unless set; 0 never refuses.
+    pub fn min_free(mut self, bytes: u64) -> Self {
+        self.storage.min_free = bytes;
+        self
+    }
+
+    /// Takes the time from another clock than the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.storage.clock = clock;
+        self
+    }
+
+    /// Opens the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_setup`] if two tasks share a name; [`Error::is_in_use`], [`Error::is_damaged`] or
+    /// [`Error::is_unavailable`] from the storage.
+    pub fn open(self, storage: impl OpenStorage) -> Result<Huey> {
+        let registry = Registry::collect(&self.named)?;
+        let storage = storage.open_storage(self.storage)?;
+        let (signals, waiters) = (Arc::new(self.signals), Waiters::default());
+        let executor = Executor::new(
+            Arc::clone(&storage),
+            registry,
+            Arc::clone(&signals),
+            waiters.clone(),
+            self.data,
+            self.defaults,
+        );
+        let pipeline = Pipeline::new(storage, signals, waiters, self.hooks, self.defaults);
+        let inner = Inner { pipeline: Arc::new(pipeline), executor: Arc::new(executor), process: std::process::id() };
+        Ok(Huey { inner: Arc::new(inner), parent: None })
+    }
+}
+
+impl fmt::Debug for HueyBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HueyBuilder").field("defaults", &self.defaults).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! `Huey`: the queue as a program holds it. Thin: it puts the parts together.
+
+mod builder;
+mod job;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+pub use self::builder::HueyBuilder;
+pub use self::job::EnqueueFuture;
+use crate::codec;
+use crate::consumer::{Consumer, Owner};
+use crate::enqueue::{Enqueued, Pipeline};
+use crate::error::{Error, ErrorKind, Result};
+use crate::execute::{Context, Executor};
+use crate::handle::{JobHandle, Source};
+use crate::id::JobId;
+use crate::job::{DEFAULT_QUEUE, Origin};
+use crate::state::JobState;
+use crate::store::{Answer, Counts, Missing, Query, Storage};
+use crate::task::Task;
+
+/// How many keys are read at a time.
+const KEYS: u32 = 1_000;
+
+/// An open queue. Cheap to clone, and shared by threads.
+///
+/// The store is closed when the last clone, consumer and handle is gone. A `Huey` in a `static` is never dropped:
+/// [`close`](Huey::close) it before the program ends, or what was enqueued as [`Durability::Relaxed`] within the last
+/// interval may be lost.
+///
+/// ```
+/// use huey_core::{Huey, Memory};
+///
+/// let huey = Huey::builder().open(Memory::new())?;
+/// huey.close()?;
+/// # Ok::<(), huey_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Huey {
+    inner: Arc<Inner>,
+    /// The job in whose body this handle was got.
+    parent: Option<JobId>,
+}
+
+struct Inner {
+    pipeline: Arc<Pipeline>,
+    executor: Arc<Executor>,
+    /// The process that opened the store: its threads and locks do not exist in a fork of it.
+    process: u32,
+}
+
+impl Huey {
+    /// Begins to set up a queue.
+    pub fn builder() -> HueyBuilder {
+        HueyBuilder::default()
+    }
+
+    fn storage(&self) -> Result<&dyn Storage> {
+        self.check_process()?;
+        Ok(&*self.inner.pipeline.storage)
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.inner.process {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Setup,
+            "the queue was opened before this process was forked, and its threads do not exist here: open it after the fork",
+        ))
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Call { parent: self.parent }
+    }
+
+    fn source(&self) -> Source {
+        Source { storage: Arc::clone(&self.inner.pipeline.storage), waiters: self.inner.executor.waiters.clone() }
+    }
+
+    fn handle_of<T: Task>(&self, enqueued: Enqueued) -> JobHandle<T::Output> {
+        let task = T::DEFINITION;
+        JobHandle::new(enqueued.id, task.name, task.output, enqueued.is_new, self.source())
+    }
+
+    /// The handle of a job, from its id.
+    ///
+    /// ```no_run
+    /// # use huey_core::{Huey, JobId, Registered, Result};
+    /// # fn show<add: Registered<Output = i64>>(huey: &Huey, id: JobId) -> Result<()> {
+    /// let sum: Option<i64> = huey.handle::<add>(id)?.get()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_bad_input`] if the job is one of another task, [`Error::is_no_such_job`] if there never was one of
+    /// that id. A job that is gone has a handle, which says so.
+    pub fn handle<T: Task>(&self, id: JobId) -> Result<JobHandle<T::Output>> {
+        let task = T::DEFINITION;
+        match self.storage()?.read(Query::Job(id))? {
+            Answer::Job(Ok(row)) if *row.task != *task.name => Err(Error::new(
+                ErrorKind::BadInput,
+                format!("the job {id} is one of `{}`, not of `{}`", row.task, task.name),
+            )),
+            Answer::Job(Err(Missing::NeverExisted)) => {
+                Err(Error::new(ErrorKind::NoSuchJob, format!("no job of this queue ever had the id {id}")))
+            }
+            _ => Ok(self.handle_of::<T>(Enqueued { id, is_new: false })),
+        }
+    }
+
+    /// Where a job is in its life. Never fails because of the id.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn status(&self, id: JobId) -> Result<JobState> {
+        match self.storage()?.read(Query::Job(id))? {
+            Answer::Job(Ok(row)) => Ok(row.state),
+            Answer::Job(Err(Missing::Gone)) => Ok(JobState::Gone),
+            Answer::Job(Err(Missing::NeverExisted)) => Ok(JobState::NeverExisted),
+            other => Err(misanswered(&other)),
+        }
+    }
+
+    /// How many jobs of all queues do what.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn counts(&self) -> Result<Counts> {
+        match self.storage()?.read(Query::Counts(Vec::new()))? {
+            Answer::Counts(counts) => Ok(counts),
+            other => Err(misanswered(&other)),
+        }
+    }
+
+    /// The value that a hook [put](EnqueueRequest::put) under `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_codec`] if the value is no `V`; else when the storage cannot answer.
+    pub fn get<V: DeserializeOwned>(&self, key: &str) -> Result<Option<V>> {
+        match self.storage()?.read(Query::Value(key.to_owned()))? {
+            Answer::Value(bytes) => bytes.map(|bytes| codec::decode(&bytes)).transpose(),
+            other => Err(misanswered(&other)),
+        }
+    }
+
+    /// The keys that begin with `prefix`, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let query = Query::Keys { prefix: prefix.to_owned(), after: keys.last().cloned(), most: KEYS };
+            match self.storage()?.read(query)? {
+                Answer::Keys(page) => {
+                    let last = page.len() < KEYS as usize;
+                    keys.extend(page);
+                    if last {
+                        return Ok(keys);
+                    }
+                }
+                other => return Err(misanswered(&other)),
+            }
+        }
+    }
+
+    /// A consumer of this queue, to be set up and started.
+    pub fn consumer(&self) -> Consumer {
+        // The consumer keeps the store open, whoever drops the last handle.
+        let inner = Arc::clone(&self.inner);
+        let owner: Owner = Arc::new(move |parent| {
+            Arc::new(Huey { inner: Arc::clone(&inner), parent: Some(parent) }) as Arc<dyn Any + Send + Sync>
+        });
+        let queue = self.inner.executor.defaults.queue.unwrap_or(DEFAULT_QUEUE);
+        Consumer::new(Arc::clone(&self.inner.executor), owner, queue)
+    }
+
+    /// Makes everything durable and closes the store, whoever still holds a handle. Later calls get
+    /// [`Error::is_closed`], and so do those who wait for a job. The place itself is let go, for another process or
+    /// another `open`, once the last clone, handle and consumer is gone: until then an attempt may still run.
+    ///
+    /// # Errors
+    ///
+    /// When something could not be made durable.
+    pub fn close(&self) -> Result<()> {
+        let closed = self.storage()?.close();
+        // Nobody will tell those who wait of an end any more.
+        self.inner.executor.waiters.close();
+        Ok(closed?)
+    }
+}
+
+fn misanswered(answer: &Answer) -> Error {
+    Error::damaged(format!("the storage answered another question: {answer:?}"))
+}
+
+impl fmt::Debug for Huey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Huey({})", self.inner.pipeline.storage.name())
+    }
+}
+
+impl Context {
+    /// The queue that runs this job. What is enqueued through it names this job as its parent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_setup`] on a [detached](Context::detached) context, which belongs to no queue.
+    pub fn huey(&self) -> Result<&Huey> {
+        self.owner().and_then(|owner| owner.downcast_ref()).ok_or_else(|| {
+            Error::new(ErrorKind::Setup, "a detached context belongs to no queue: run the job through a consumer")
+        })
+    }
+}
