@@ -13,6 +13,7 @@ use huey::{BoxError, Huey, JobId, JobState, Result};
 
 use crate::args::Args;
 use crate::book::{Book, line};
+use crate::interpose;
 use crate::judge::{Fate, judge};
 use crate::tasks::{self, Voice};
 use crate::traffic::medium;
@@ -21,6 +22,10 @@ use crate::traffic::medium;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn run(args: &Args) -> Result<(), BoxError> {
+    if let Some(log) = args.path("log") {
+        interpose::watch(&args.needed_path("folder")?, &log)?;
+        interpose::die_at(args.number("die-at", 0)?);
+    }
     let lines = std::fs::read_to_string(args.needed_path("acks")?)?;
     let book = Book::read(&lines);
     let heard = Arc::new(Mutex::new(String::new()));

@@ -33,6 +33,14 @@ struct Watch {
     syncs: AtomicU64,
 }
 
+/// How many changes are still made before the process dies, and one; 0 if it does not.
+static LEFT: AtomicU64 = AtomicU64::new(0);
+
+/// Ends the process as a kill does, in place of the change with that number, counted from 1.
+pub(crate) fn die_at(change: u64) {
+    LEFT.store(change, Ordering::SeqCst);
+}
+
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
 /// Logs from now on what is done to files below `root`, which is a full name without links.
@@ -59,6 +67,9 @@ impl Watch {
         act: impl FnOnce() -> T,
     ) -> T {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if LEFT.load(Ordering::SeqCst) > 0 && LEFT.fetch_sub(1, Ordering::SeqCst) == 1 {
+            exit();
+        }
         let done = act();
         if done.into() >= 0 {
             put(&log, kind, name, number, &data(done));
@@ -266,6 +277,10 @@ unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
 pub(crate) fn die() -> ! {
     // Not between a change and its record. The guard is never dropped.
     let _guard = WATCH.get().map(|watch| watch.log.lock());
+    exit()
+}
+
+fn exit() -> ! {
     // SAFETY: no pointer is passed.
     unsafe { libc::_exit(0) }
 }

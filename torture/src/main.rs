@@ -3,6 +3,7 @@
 //! ```text
 //! huey-torture images --images N [--seed S] [--without-barrier] [--json FILE]
 //! huey-torture kills  --kills N  [--seed S] [--json FILE]
+//! huey-torture opens  [--seed S] [--json FILE]
 //! huey-torture rounds --jobs N --round N --scheduled N [--json FILE]
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! |---|---|---|
 //! | `images` | power cuts: folders as a disk may hold them after one | [`images`], [`disk`] |
 //! | `kills` | SIGKILL at random instants, also while the queue opens | [`kills`] |
+//! | `opens` | a kill at each change that opening and closing make | [`opens`] |
 //! | `rounds` | growth: disk and memory over many rounds of jobs | [`rounds`] |
 //!
 //! The exit status is 1 if anything was lost, done twice or torn. Folders are made below `--work`, the system's folder
@@ -25,6 +27,7 @@ mod images;
 mod interpose;
 mod judge;
 mod kills;
+mod opens;
 mod record;
 mod report;
 mod rounds;
@@ -37,7 +40,7 @@ use std::process::ExitCode;
 use args::Args;
 use huey::BoxError;
 
-const USAGE: &str = "usage: huey-torture images --images N [--without-barrier] | kills --kills N | rounds --jobs N \
+const USAGE: &str = "usage: huey-torture images --images N [--without-barrier] | kills --kills N | opens | rounds --jobs N \
                      --round N --scheduled N, each with [--seed S] [--work FOLDER] [--json FILE]";
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool, BoxError> {
     match args.command() {
         "images" => images::run(args),
+        "opens" => opens::run(args),
         "kills" => kills::run(args),
         "rounds" => rounds::run(args),
         // What the commands start in processes of their own.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::{Huey, Inner};
 use crate::enqueue::{EnqueueHook, EnqueueRequest, HookResult, Pipeline, Registered, Registration, Registry};
+#[expect(unused_imports, reason = "named by the documentation")]
+use crate::error::Error;
 use crate::error::Result;
 use crate::execute::Executor;
 use crate::signal::{ReceiverResult, Signal, SignalKind, Signals, Waiters};
@@ -165,8 +167,8 @@ impl HueyBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::is_setup`](crate::Error::is_setup) if two tasks share a name; [`Error::is_in_use`](crate::Error::is_in_use), [`Error::is_damaged`](crate::Error::is_damaged) or
-    /// [`Error::is_unavailable`](crate::Error::is_unavailable) from the storage.
+    /// [`Error::is_setup`] if two tasks share a name; [`Error::is_in_use`], [`Error::is_damaged`] or
+    /// [`Error::is_unavailable`] from the storage.
     pub fn open(self, storage: impl OpenStorage) -> Result<Huey> {
         let registry = Registry::collect(&self.named)?;
         let storage = storage.open_storage(self.storage)?;

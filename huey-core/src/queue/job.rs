@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::Huey;
 use crate::enqueue::{Enqueued, Registered};
+#[expect(unused_imports, reason = "named by the documentation")]
+use crate::error::Error;
 use crate::error::Result;
 use crate::handle::JobHandle;
 use crate::job::Job;

@@ -29,7 +29,7 @@ const KEYS: u32 = 1_000;
 /// An open queue. Cheap to clone, and shared by threads.
 ///
 /// The store is closed when the last clone, consumer and handle is gone. A `Huey` in a `static` is never dropped:
-/// [`close`](Huey::close) it before the program ends, or what was enqueued as [`Durability::Relaxed`] within the last
+/// [`close`](Huey::close) it before the program ends, or what was enqueued as [`Durability::Relaxed`](crate::Durability::Relaxed) within the last
 /// interval may be lost.
 ///
 /// ```
@@ -141,7 +141,7 @@ impl Huey {
         }
     }
 
-    /// The value that a hook [put](EnqueueRequest::put) under `key`.
+    /// The value that a hook [put](crate::EnqueueRequest::put) under `key`.
     ///
     /// # Errors
     ///
