@@ -1,5 +1,5 @@
 //! Power cuts: a process under traffic is logged, and at random points of the log the disk is built as it may be after a
-//! cut there, in the way of [`image`](crate::image). Each image is opened in a process of its own, compared with what had
+//! cut there, in the way of [`image`](mod@crate::image). Each image is opened in a process of its own, compared with what had
 //! been acknowledged before the cut, and drained.
 //!
 //! Half of the runs go on from an image of the run before.
