@@ -77,6 +77,9 @@ pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("no text")
 }
 
+/// Garbage is freed two epochs after it was made.
+const EPOCHS: usize = 3;
+
 /// A log in sled.
 pub struct SledLog {
     handle: Handle,
@@ -112,7 +115,13 @@ impl Log for SledLog {
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
-        self.handle.call("a flush", |db| db.flush()).map(drop)
+        self.handle.call("a flush", |db| db.flush()).map(drop)?;
+        // sled leaves its write buffers, each as large as a segment, to the epoch collector, which frees them as its
+        // threads come by, so that hundreds of megabytes may wait. This collects them now.
+        for _ in 0..EPOCHS {
+            crossbeam_epoch::pin().flush();
+        }
+        Ok(())
     }
 
     fn barrier(&self) -> Arc<dyn Barrier> {

@@ -119,3 +119,37 @@ pub(crate) fn micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01a20834-21b0-7000-8000-000003e313f2";
+
+    fn twice(lines: &[(char, &str, u64)]) -> u64 {
+        Book::read(&lines.iter().map(|(event, task, number)| line(*event, ID, task, *number)).collect::<String>())
+            .twice()
+    }
+
+    #[test]
+    fn a_job_that_runs_after_its_durable_end_ran_twice() {
+        assert_eq!(twice(&[('E', "steady", 5), ('X', "steady", 1), ('C', "steady", 1), ('X', "steady", 2)]), 1);
+        assert_eq!(twice(&[('X', "steady", 1), ('E', "steady", 5), ('X', "steady", 1), ('C', "steady", 1)]), 0);
+        assert_eq!(
+            twice(&[('X', "bulk", 1), ('C', "bulk", 1), ('X', "bulk", 1)]),
+            0,
+            "a relaxed end may be taken back"
+        );
+    }
+
+    #[test]
+    fn an_attempt_that_failed_durably_does_not_come_again() {
+        assert_eq!(twice(&[('X', "steady", 1), ('R', "steady", 1), ('X', "steady", 1)]), 1);
+        assert_eq!(twice(&[('X', "steady", 1), ('R', "steady", 1), ('X', "steady", 2)]), 0);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_says_nothing() {
+        assert!(Book::read(&format!("E {ID} stea")).jobs.is_empty());
+    }
+}

@@ -228,3 +228,37 @@ pub(crate) fn put(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
         place.copy_from_slice(data);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: Kind, name: &str, number: u64, data: &[u8]) -> Record {
+        Record { kind, name: name.to_owned(), number, data: data.to_vec() }
+    }
+
+    #[test]
+    fn a_sync_makes_certain_what_came_before_it_began() {
+        let mut disk = Disk::default();
+        disk.apply(record(Kind::Create, "f", 0, b""));
+        disk.apply(record(Kind::Write, "f", 0, b"one"));
+        disk.apply(record(Kind::SyncBegins, "f", 1, b""));
+        disk.apply(record(Kind::Write, "f", 3, b"two"));
+        disk.apply(record(Kind::SyncEnds, "f", 1, b""));
+        let file = disk.files.first().expect("a file");
+        assert_eq!((file.certain.as_slice(), file.latest().as_slice()), (&b"one"[..], &b"onetwo"[..]));
+        assert!(disk.certain.is_empty(), "its name is a matter of the folder");
+    }
+
+    #[test]
+    fn a_name_is_certain_once_its_folder_is_synced() {
+        let mut disk = Disk::default();
+        disk.apply(record(Kind::Create, "new", 0, b""));
+        disk.apply(record(Kind::Rename, "new", 0, b"old"));
+        disk.apply(record(Kind::SyncBegins, "", 1, b""));
+        disk.apply(record(Kind::Folder, "later", 0, b""));
+        disk.apply(record(Kind::SyncEnds, "", 1, b""));
+        assert_eq!(disk.certain.keys().collect::<Vec<_>>(), ["old"]);
+        assert_eq!(disk.pending.len(), 1);
+    }
+}

@@ -123,3 +123,40 @@ fn write_sparse(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Kind, Record};
+
+    fn file() -> File {
+        let mut disk = Disk::default();
+        let record = |kind, number, data: &[u8]| Record { kind, name: "f".to_owned(), number, data: data.to_vec() };
+        disk.apply(record(Kind::Create, 0, b""));
+        disk.apply(record(Kind::Write, 0, &[1; 2 * BLOCK]));
+        disk.apply(record(Kind::SyncBegins, 1, b""));
+        disk.apply(record(Kind::SyncEnds, 1, b""));
+        disk.apply(record(Kind::Write, 0, &[2; 3 * BLOCK]));
+        disk.files.remove(0)
+    }
+
+    #[test]
+    fn without_growth_the_length_is_that_of_the_last_sync() {
+        assert_eq!(not_grown(&file()), [2; 2 * BLOCK]);
+    }
+
+    #[test]
+    fn each_block_arrives_by_itself() {
+        let mut random = Random::new(1);
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let bytes = cached(&file(), 5, &mut random);
+            assert!(
+                bytes.chunks(BLOCK).all(|block| block.windows(2).all(|pair| pair[0] == pair[1])),
+                "torn in a block"
+            );
+            seen.insert(bytes.iter().step_by(BLOCK).copied().collect::<Vec<_>>());
+        }
+        assert_eq!(seen.len(), 8, "{seen:?}");
+    }
+}

@@ -56,3 +56,46 @@ fn missing(book: &Book, known: &Known, state: JobState, interval: u64) -> Fate {
         (false, _) => Fate::Forgotten,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use huey::JobState::{self, Complete, Dead, Gone, NeverExisted, Queued};
+
+    use super::*;
+    use crate::book::line;
+
+    const ID: &str = "01a20834-21b0-7000-8000-000003e313f2";
+
+    fn fate(said: &[(char, u64)], task: &str, killed: u64, state: JobState) -> Fate {
+        let lines: String = said.iter().map(|(event, number)| line(*event, ID, task, *number)).collect();
+        let book = Book::read(&format!("{lines}K - - {killed}\n"));
+        judge(&book, book.jobs.values().next().expect("a job"), state, 50_000)
+    }
+
+    #[test]
+    fn what_was_acknowledged_as_synced_must_be_there() {
+        assert_eq!(fate(&[('E', 0)], "steady", 0, Queued), Fate::Fine);
+        assert_eq!(fate(&[('E', 0)], "steady", 0, NeverExisted), Fate::Lost);
+        assert_eq!(fate(&[('E', 0)], "steady", 0, Gone), Fate::Lost, "it never ran");
+        assert_eq!(fate(&[('X', 1)], "steady", 0, NeverExisted), Fate::Lost, "what may be lost does not run");
+        assert_eq!(fate(&[('E', 0), ('X', 1)], "steady", 0, Gone), Fate::Lost, "its result would be kept");
+        assert_eq!(fate(&[('E', 0), ('X', 1)], "fleeting", 0, Gone), Fate::Uncertain);
+        assert_eq!(fate(&[('E', 0)], "steady", 0, Dead), Fate::Odd);
+    }
+
+    #[test]
+    fn an_end_that_was_announced_as_durable_stands() {
+        let ended = [('E', 0), ('X', 1), ('C', 1)];
+        assert_eq!(fate(&ended, "steady", 0, Complete), Fate::Fine);
+        assert_eq!(fate(&ended, "steady", 0, Gone), Fate::Fine);
+        assert_eq!(fate(&ended, "steady", 0, Queued), Fate::Undone);
+        assert_eq!(fate(&ended, "steady", 0, NeverExisted), Fate::Lost);
+        assert_eq!(fate(&ended, "bulk", 0, Queued), Fate::Fine);
+    }
+
+    #[test]
+    fn a_relaxed_job_may_be_lost_within_its_interval_only() {
+        assert_eq!(fate(&[('E', 0)], "bulk", 40_000, NeverExisted), Fate::Forgotten);
+        assert_eq!(fate(&[('E', 0)], "bulk", 900_000, NeverExisted), Fate::ForgottenLate);
+    }
+}

@@ -86,7 +86,7 @@ impl Homes {
     }
 
     /// Each entry: its number, how many items live in it, and its size.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, u32, u32)> + '_ {
         (self.first..).zip(&self.entries).map(|(sequence, entry)| (sequence, entry.live, entry.bytes))
     }

@@ -66,7 +66,7 @@ impl Ready {
     }
 
     /// Every job in a lane: queue, task, counter.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn all_ready(&self) -> impl Iterator<Item = (u32, u32, u64)> + '_ {
         self.lanes
             .iter()
@@ -74,7 +74,7 @@ impl Ready {
     }
 
     /// Every job that waits for its time.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn all_due(&self) -> impl Iterator<Item = (Timestamp, u64)> + '_ {
         self.due.iter().copied()
     }

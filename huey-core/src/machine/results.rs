@@ -39,7 +39,7 @@ impl Results {
     }
 
     /// Everything that is mentioned, with the second after which it goes.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn mentioned(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.buckets.iter().flat_map(|(keep_until, counters)| counters.iter().map(|counter| (*counter, *keep_until)))
     }

@@ -1,6 +1,6 @@
 //! The state, and how an effect changes it.
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 mod check;
 
 use std::collections::{BTreeMap, HashSet};
@@ -218,7 +218,7 @@ impl State {
     }
 
     /// The instant that waiting jobs were held against last.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn horizon(&self) -> Timestamp {
         self.horizon
     }

@@ -277,7 +277,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Checks the state in itself and against one read back from the log.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn check(&self) -> Result<(), String> {
         self.state.check()?;
         let again = self.journal.replay(self.state.horizon()).map_err(|error| error.to_string())?;
@@ -289,7 +289,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Bytes of the journal, and how many of them belong to an item.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn sizes(&self) -> (u64, u64) {
         (self.state.homes.total(), self.state.homes.live())
     }

@@ -465,7 +465,7 @@ fn announce_loop<M: Medium>(shared: &Weak<Shared<M>>, told: &Receiver<Told>) {
     }
 }
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 impl<M: Medium> Engine<M> {
     /// Looks at the core, opening the log again if it failed.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Core<M::Log>) -> T) -> Result<T, StorageError> {

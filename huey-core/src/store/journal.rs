@@ -232,7 +232,7 @@ impl<L: Log> Journal<L> {
     }
 
     /// Reads the log from end to end, as opening it does.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn replay(&self, now: crate::time::Timestamp) -> Result<super::replay::Replayed, LogError> {
         super::replay::replay(&self.log, now)
     }

@@ -12,12 +12,14 @@ mod log;
 mod memory;
 mod replay;
 mod storage;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 mod transition;
 mod watch;
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 pub(crate) use self::core::Core;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(feature = "testing")]
 pub(crate) use engine::Engine;
 pub use engine::engine;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};

@@ -46,9 +46,9 @@ pub(super) struct Disk {
     pub(super) content: BTreeMap<u64, Stored>,
     pub(super) table: Table,
     pub(super) marks: Vec<u64>,
-    /// Which process lives, and which of its handles.
     /// Whether the last crash was a power cut.
     pub(super) power_failed: bool,
+    /// Which process lives, and which of its handles.
     pub(super) life: u64,
     pub(super) handle: u64,
     /// Whether the newest handle failed.

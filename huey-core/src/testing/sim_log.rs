@@ -100,6 +100,12 @@ impl SimDisk {
         lock(&self.0).failing_opens = times;
     }
 
+    /// How many attempts to open the log are still to fail.
+    #[must_use]
+    pub fn failing_opens(&self) -> u32 {
+        lock(&self.0).failing_opens
+    }
+
     /// Says how many bytes are free on the disk.
     pub fn set_free_space(&self, bytes: Option<u64>) {
         lock(&self.0).free = bytes;
@@ -133,6 +139,12 @@ impl SimDisk {
     #[must_use]
     pub fn appended(&self) -> u64 {
         lock(&self.0).appended
+    }
+
+    /// The oldest entry that a process would see now.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Vec<u8>> {
+        lock(&self.0).content.first_key_value().map(|(_, stored)| stored.bytes.to_vec())
     }
 
     /// How many entries a process would see now.

@@ -28,7 +28,7 @@ fn run(seed: u64, steps: usize) -> (Result<(), String>, Vec<String>) {
 
 #[test]
 fn no_crash_leaves_a_store_in_a_state_that_it_was_never_in() {
-    let (programs, first) = (number("HUEY_PROGRAMS", 300), number("HUEY_SEED", 1));
+    let (programs, first) = (number("HUEY_PROGRAMS", 200), number("HUEY_SEED", 1));
     println!("{programs} programs from seed {first}");
     // The disk panics too, on purpose.
     let hook = std::panic::take_hook();

@@ -19,6 +19,9 @@ const SLACK: u64 = 64 * 1024 + 2 * 256 * 1024 + 600 * 1024;
 const QUEUES: [&str; 2] = ["default", "mail"];
 const TASKS: [&str; 3] = ["send", "resize", "poison"];
 
+/// So many attempts to open a log are not made.
+const NEVER: u32 = 1_000_000;
+
 /// How the process ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
@@ -156,8 +159,9 @@ impl Program {
                     8..11 => Fault::PowerCut,
                     _ => Fault::Panic,
                 };
-                if fault == Fault::Fail && self.random.one_in(4) {
-                    self.disk.fail_opens(2);
+                if fault == Fault::Fail {
+                    // At once, after a while, or in the next life alone.
+                    self.disk.fail_opens(*self.random.pick(&[0, 0, 2, NEVER]));
                 }
                 self.steps.push(format!("{fault:?} at call {nth}"));
                 self.disk.fault_at(nth, fault);
@@ -433,6 +437,10 @@ impl Program {
 
     /// After an error: the process died, or the log is opened again in it.
     fn recover(&mut self, error: &StorageError) -> Result<(), String> {
+        if self.disk.failing_opens() > 2 {
+            let end = *self.random.pick(&[End::Killed, End::PowerCut]);
+            return self.end(end);
+        }
         if self.disk.is_dead(&self.medium) {
             return self.end(End::Killed);
         }

@@ -1,0 +1,191 @@
+//! What shows only below the trait: batches, homes and places of one core, called by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::View;
+use super::core::Core;
+use super::log::{Log, Medium};
+use super::replay::replay;
+use super::storage::{Commit, StorageOptions};
+use super::transition::{Body, NewJob, Outcome, Settlement, Tasks, Transition, Verdict};
+use crate::task::Durability;
+use crate::testing::{SimDisk, SimLog, job_id};
+use crate::time::Timestamp;
+
+const RELAXED: Commit = Commit { durability: Durability::Relaxed, hold: false };
+const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
+
+struct Bench {
+    disk: SimDisk,
+    core: Core<SimLog>,
+    salt: u32,
+    next: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let disk = SimDisk::new(5);
+        let core = Core::open(&disk.medium(), &StorageOptions::default(), &Arc::default(), None).unwrap();
+        let mut bench = Self { disk, core, salt: 0, next: 0 };
+        let [Outcome::Reserved { salt, .. }] = bench.serve([Transition::Reserve { count: 100_000 }]) else {
+            panic!("no counters");
+        };
+        bench.salt = salt;
+        bench
+    }
+
+    /// All in one batch, as if their callers had come together.
+    fn serve<const N: usize>(&mut self, transitions: [Transition; N]) -> [Outcome; N] {
+        let mut answers = Vec::new();
+        let all = transitions.into_iter().map(|transition| (transition, RELAXED));
+        self.core.serve(all, NOW, &mut answers).unwrap();
+        self.core.check().unwrap();
+        let outcomes: Vec<Outcome> = answers.into_iter().map(|answer| answer.unwrap().outcome).collect();
+        outcomes.try_into().unwrap()
+    }
+
+    fn enqueue(&mut self, bytes: usize) -> Transition {
+        self.next += 1;
+        let job = NewJob {
+            id: job_id(NOW, self.next - 1, self.salt),
+            task: "send".into(),
+            queue: "default".into(),
+            priority: 0,
+            run_at: NOW,
+            expires: None,
+            durability: Durability::Relaxed,
+            at_most_once: false,
+            crash_limit: 0,
+            body: Body { head: vec![1].into(), args: vec![2; bytes].into() },
+        };
+        Transition::Enqueue { jobs: vec![job], writes: Vec::new() }
+    }
+}
+
+fn claim() -> Transition {
+    let (queues, tasks) = (vec!["default".into()], Tasks::Except(Vec::new()));
+    Transition::Claim { queues, tasks, most: 9, keep: Duration::ZERO }
+}
+
+fn write(bytes: usize) -> Transition {
+    Transition::Enqueue { jobs: Vec::new(), writes: vec![("key".into(), vec![9; bytes].into())] }
+}
+
+fn complete(outcome: &Outcome) -> Transition {
+    let Outcome::Claimed { claimed, .. } = outcome else { panic!("a claim gave {outcome:?}") };
+    let verdict = |_| Verdict::Complete { output: vec![4; 9].into(), signature: 0, keep: Duration::from_secs(9) };
+    Transition::Settle(claimed.iter().map(|one| Settlement { lease: one.lease, verdict: verdict(one) }).collect())
+}
+
+#[test]
+fn a_claim_finds_the_arguments_of_a_job_of_the_same_batch() {
+    for bytes in [10, 30_000] {
+        let mut bench = Bench::new();
+        let enqueue = bench.enqueue(bytes);
+        let [_, claimed] = bench.serve([enqueue, claim()]);
+        let settle = complete(&claimed);
+        let id = match &claimed {
+            Outcome::Claimed { claimed, .. } => {
+                assert_eq!(claimed[0].body.args.len(), bytes);
+                claimed[0].lease.id
+            }
+            other => panic!("a claim gave {other:?}"),
+        };
+        let [_, taken] = bench.serve([settle, Transition::Take { id }]);
+        assert!(matches!(taken, Outcome::Taken(Some(row)) if row.ended.output.is_some()), "its result is found too");
+    }
+}
+
+#[test]
+fn a_log_may_begin_within_a_batch_and_within_an_effect() {
+    let mut bench = Bench::new();
+    // The small job's items stand behind the last part of the large one's arguments.
+    let (before, large, small) = (bench.enqueue(7_000), bench.enqueue(30_000), bench.enqueue(10));
+    bench.serve([before]);
+    bench.serve([large, small]);
+    let [claimed] = bench.serve([claim()]);
+    let Transition::Settle(mut settlements) = complete(&claimed) else { panic!("no settle") };
+    let large = settlements.swap_remove(1);
+    bench.serve([Transition::Settle(vec![large]), Transition::Reserve { count: 1 }]);
+    let within = |disk: &SimDisk| {
+        let oldest = disk.oldest().unwrap();
+        let view = View::of(0, &oldest).unwrap();
+        !view.first && view.continued > 0
+    };
+    // Compaction takes away what stands before them, and then pauses until it has earned the next move.
+    for _ in 0..500 {
+        if within(&bench.disk) {
+            break;
+        }
+        bench.serve([write(100)]);
+        bench.core.journal().sync().unwrap();
+    }
+    assert!(within(&bench.disk));
+    drop(bench.core);
+    let mut core = Core::open(&bench.disk.medium(), &StorageOptions::default(), &Arc::default(), None).unwrap();
+    core.check().unwrap();
+    let mut answers = Vec::new();
+    core.serve([(claim(), RELAXED)].into_iter(), NOW, &mut answers).unwrap();
+    let claimed = answers.remove(0).unwrap().outcome;
+    let Outcome::Claimed { claimed, .. } = claimed else { panic!("a claim gave {claimed:?}") };
+    assert_eq!(claimed.iter().map(|one| one.body.args.len()).collect::<Vec<_>>(), [7_000, 10]);
+}
+
+#[test]
+fn an_unfinished_batch_is_removed_before_anything_is_appended() {
+    let mut bench = Bench::new();
+    let enqueue = bench.enqueue(10);
+    bench.serve([enqueue]);
+    bench.core.journal().sync().unwrap();
+    let whole = bench.core.last();
+    drop(bench.core);
+    let mut log = bench.disk.medium().open().unwrap();
+    // The first entries of a batch, without its last.
+    for at in 1..4 {
+        log.append(whole + at, &[0x10 | u8::from(at == 1), 0, 0]).unwrap();
+    }
+    let replayed = replay(&log, NOW).unwrap();
+    assert_eq!((replayed.last, replayed.unfinished), (whole, 3));
+    drop(log);
+    let mut core = Core::open(&bench.disk.medium(), &StorageOptions::default(), &Arc::default(), None).unwrap();
+    assert_eq!(core.last(), whole);
+    let mut answers = Vec::new();
+    core.serve([(write(5), RELAXED)].into_iter(), NOW, &mut answers).unwrap();
+    core.check().unwrap();
+    assert_eq!(core.last(), whole + 1);
+}
+
+#[test]
+fn a_hole_in_the_log_or_half_a_job_is_damage() {
+    let bench = Bench::new();
+    drop(bench.core);
+    let mut log = bench.disk.medium().open().unwrap();
+    // A batch that follows the beginning of another.
+    log.append(3, &[0x11, 0, 0]).unwrap();
+    log.append(4, &[0x13, 0, 0]).unwrap();
+    let error = replay(&log, NOW).map(drop).unwrap_err();
+    assert!(error.damaged && error.message.contains("before entry 4"), "{error}");
+}
+
+#[test]
+fn a_held_job_stays_counted_and_out_of_reach() {
+    let mut bench = Bench::new();
+    let enqueue = bench.enqueue(10);
+    let mut answers = Vec::new();
+    let held = Commit { durability: Durability::Relaxed, hold: true };
+    bench.core.serve([(enqueue, held)].into_iter(), NOW, &mut answers).unwrap();
+    let counters = answers.remove(0).unwrap().held;
+    assert_eq!(counters.len(), 1);
+    let none = Outcome::Claimed { claimed: Vec::new(), ended: Vec::new() };
+    assert_eq!(bench.serve([claim()]), [none]);
+    bench.core.promote(NOW + Duration::from_secs(9));
+    bench.core.promote(NOW);
+    bench.core.check().unwrap();
+    bench.core.release(&counters);
+    bench.core.release(&counters);
+    let [claimed] = bench.serve([claim()]);
+    assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.len() == 1));
+}
