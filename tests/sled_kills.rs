@@ -276,6 +276,51 @@ fn a_job_that_may_start_only_once_is_lost_with_its_consumer() {
     assert_eq!(huey.status(id).unwrap(), JobState::Lost);
 }
 
+#[task(delivery = at_most_once, durability = relaxed)]
+fn tells(n: u64) {
+    println!("\nRAN {n}");
+}
+
+#[test]
+fn a_kill_makes_no_job_start_twice_that_may_start_only_once() {
+    const TEST: &str = "a_kill_makes_no_job_start_twice_that_may_start_only_once";
+    if let Some(folder) = role("run") {
+        let huey = huey::open(folder).unwrap();
+        huey.consumer().workers(2).run_until_idle().unwrap();
+        println!("\nIDLE");
+        std::process::exit(0);
+    }
+    let folder = Folder::new();
+    let queue = folder.join("queue");
+    {
+        let huey = huey::open(&queue).unwrap();
+        for n in 0..40 {
+            let _ = tells::enqueue(&huey, n).unwrap();
+        }
+    }
+    let mut ran: HashSet<String> = HashSet::new();
+    for round in 0.. {
+        let mut running = child(&[], TEST, "run", &queue).spawn().unwrap();
+        let mut said = Lines::of(&mut running);
+        let (mut heard, mut idle) = (0, false);
+        while let Some(line) = said.next("") {
+            if let Some(n) = line.strip_prefix("RAN ") {
+                assert!(ran.insert(n.to_owned()), "the job {n} was started again in round {round}");
+                heard += 1;
+                if heard == 5 {
+                    running.kill().unwrap();
+                }
+            }
+            idle |= line == "IDLE";
+        }
+        running.wait().unwrap();
+        if idle {
+            break;
+        }
+    }
+    assert!(ran.len() >= 20, "only {} ran", ran.len());
+}
+
 #[test]
 fn a_task_that_aborts_condemns_only_itself() {
     const TEST: &str = "a_task_that_aborts_condemns_only_itself";

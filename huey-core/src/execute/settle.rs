@@ -176,8 +176,11 @@ impl Executor {
     pub(crate) fn settle(self: &Arc<Self>, kit: Kit, end: End, settled: impl FnOnce() + Send + 'static) {
         let decided = self.decide(&kit, end);
         let transition = settling(&kit, &decided);
-        let synced = kit.durability == Durability::Synced;
-        let how = Commit { durability: kit.durability, hold: synced || self.signals.any() };
+        // The note that an attempt began goes once it is settled. If a kill could take back the settle of a job that may
+        // start only once, nothing would tell that it had started.
+        let synced = kit.durability == Durability::Synced || kit.at_most_once;
+        let durability = if synced { Durability::Synced } else { Durability::Relaxed };
+        let how = Commit { durability, hold: synced || self.signals.any() };
         if !synced {
             let insisted = self.insist(&transition, how);
             self.conclude(&kit, decided, insisted, how);
