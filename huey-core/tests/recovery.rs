@@ -82,12 +82,16 @@ fn a_running_attempt_keeps_its_lease_when_the_log_is_opened_again() {
     let (storage, inspector) = open(&disk);
     let all = jobs(&*storage, 2, 10);
     storage.commit(enqueue(&all), SYNCED).unwrap();
-    let claimed = claim(&*storage, 1).remove(0);
+    let claimed = claim(&*storage, 2);
+    storage.begin(0, claimed[0].lease).unwrap();
     disk.fault_at(0, Fault::Fail);
     let failed = storage.commit(write("key", 10), SYNCED);
     assert!(matches!(failed, Err(StorageError::Unknown(_))), "{failed:?}");
-    let settled = storage.commit(complete(&claimed, Duration::from_secs(9)), SYNCED).unwrap();
+    let settled = storage.commit(complete(&claimed[0], Duration::from_secs(9)), SYNCED).unwrap();
     assert_eq!(settled, Outcome::Settled(vec![Some(Settled { state: JobState::Complete, due: None })]));
+    // The other one had not begun, and goes back: nobody may run it under the lease that was given out.
+    assert_eq!(state(&*storage, all[1].id), Some(JobState::Queued));
+    assert!(storage.begin(1, claimed[1].lease).is_err());
     inspector.check().unwrap();
 }
 

@@ -69,8 +69,11 @@ pub(crate) struct State {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inherited {
     pub(crate) reserved: u64,
-    least_claim: u32,
+    /// No claim was given out that is so high.
+    pub(crate) least_claim: u32,
     past: Past,
+    /// The attempts that run: counter and claim. Filled in when the log is opened again.
+    pub(crate) live: Vec<(u64, u32)>,
 }
 
 impl Default for Place {
@@ -127,7 +130,7 @@ impl State {
     /// What the state that replaces this one after a failure must know.
     pub(crate) fn bequeath(&mut self) -> Inherited {
         let least_claim = self.highest_claim.max(self.least_claim).saturating_add(1);
-        Inherited { reserved: self.reserved, least_claim, past: std::mem::take(&mut self.past) }
+        Inherited { reserved: self.reserved, least_claim, past: std::mem::take(&mut self.past), live: Vec::new() }
     }
 
     pub(crate) fn inherit(&mut self, inherited: Inherited) {

@@ -19,6 +19,10 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
 }
 
+fn lost(why: &str) -> StorageError {
+    StorageError::Unknown(format!("the storage failed before this was on the disk: {why}"))
+}
+
 /// An outcome that is told once its entry is durable.
 pub(crate) struct Announcement {
     pub(crate) sequence: u64,
@@ -41,6 +45,8 @@ struct Inner {
     /// When the writer thread is to look at the inbox in any case.
     knock_at: Option<Instant>,
     closing: bool,
+    /// Why the log failed last.
+    failure: String,
 }
 
 /// Shared by the callers that wait for durability and the thread that brings it about for the others.
@@ -85,11 +91,18 @@ impl Watermark {
         self.durable.load(Ordering::SeqCst)
     }
 
-    /// The log failed: waiters of this life learn that their outcome is unknown.
-    pub(crate) fn fail(&self) {
+    /// The log failed: waiters of this life learn that their outcome is unknown, and why.
+    pub(crate) fn fail(&self, why: &str) {
+        let mut inner = lock(&self.inner);
+        why.clone_into(&mut inner.failure);
         self.life.fetch_add(1, Ordering::SeqCst);
-        drop(lock(&self.inner));
+        drop(inner);
         self.moved.notify_all();
+    }
+
+    /// What those hear whose entries were not known to be durable when the log failed.
+    pub(crate) fn lost(&self) -> StorageError {
+        lost(&lock(&self.inner).failure)
     }
 
     /// Something was written that nobody waits for.
@@ -147,7 +160,7 @@ impl Watermark {
             // again, and that such a number is durable says nothing about this entry.
             let reached = self.reached();
             if self.life() != life {
-                return Err(StorageError::Unknown("the storage failed before this was on the disk".into()));
+                return Err(lost(&inner.failure));
             }
             if reached >= sequence {
                 return Ok(());

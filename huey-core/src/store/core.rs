@@ -1,6 +1,6 @@
 //! The writer: state and journal under one lock, changed together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -138,15 +138,30 @@ impl<L: Log> Core<L> {
         running.forget_left()
     }
 
-    /// Goes on after a failure with what the disk has.
+    /// Goes on after a failure with what the disk has. Jobs that run for nobody go back, and no attempt is counted.
     fn resume(&mut self, inherited: Inherited) -> Result<(), LogError> {
         self.journal.write_anew(self.journal.durable())?;
+        let now = self.options.clock.now();
+        let live: HashSet<(u64, u32)> = inherited.live.iter().copied().collect();
+        let mut effects = Vec::new();
         // Counters that were told to somebody are not told again, also if the note of it was lost.
         if inherited.reserved > self.state.reserved {
-            let meta = Item::Meta { salt: self.state.salt, reserved: inherited.reserved };
+            effects.push(Effect::Put(Item::Meta { salt: self.state.salt, reserved: inherited.reserved }));
+        }
+        for work in self.state.all_work() {
+            let mut item = work.item;
+            if item.phase == Phase::Running && !live.contains(&(item.counter, item.claim)) {
+                item.phase = Phase::Waiting;
+                item.at = item.at.min(now);
+                item.attempts = item.attempts.saturating_sub(1);
+                effects.push(Effect::Put(Item::Work(item)));
+            }
+        }
+        if !effects.is_empty() {
             let mut batch = self.journal.batch();
-            let put = self.change(&mut batch, &Effect::Put(meta));
-            put.map_err(|error| LogError::failed(error.to_string()))?;
+            for effect in &effects {
+                self.change(&mut batch, effect).map_err(|error| LogError::failed(error.to_string()))?;
+            }
             self.insert(batch)?;
             self.journal.sync()?;
         }

@@ -11,7 +11,7 @@ use super::barrier::{Announcement, Errand, Watermark, lock, panic_text};
 use super::core::{Answered, Core, Served};
 use super::log::{LogError, Medium, Running};
 use super::storage::{Answer, Commit, Done, Query, Storage, StorageError, StorageOptions, Version};
-use super::transition::{Lease, Outcome, Transition};
+use super::transition::{Lease, Outcome, Settlement, Transition, Verdict};
 use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::id::JobId;
@@ -45,6 +45,7 @@ impl<M: Medium> Engine<M> {
             core: Mutex::new(Life::Alive(Box::new(core))),
             watermark,
             watch: Watch::default(),
+            begun: Mutex::default(),
             next_due: AtomicI64::new(i64::MIN),
             closed: AtomicBool::new(false),
             marked: Mutex::new((monotonic(), 0)),
@@ -108,6 +109,8 @@ struct Shared<M: Medium> {
     core: Mutex<Life<M::Log>>,
     watermark: Watermark,
     watch: Watch,
+    /// The attempts that run.
+    begun: Mutex<Begun>,
     /// When the next scheduled job is due, in microseconds.
     next_due: AtomicI64,
     closed: AtomicBool,
@@ -115,6 +118,36 @@ struct Shared<M: Medium> {
     marked: Mutex<(Instant, u64)>,
     /// The way to the thread that tells outcomes to those who did not wait.
     announcer: Mutex<Option<Sender<Told>>>,
+}
+
+/// The attempts that run, by slot, as long as the process lives. A job that was claimed before a failure and has none
+/// goes back: the answer to its claim was lost on the way, or its settle was, in the log.
+#[derive(Default)]
+struct Begun {
+    slots: Vec<Option<Lease>>,
+    /// Older claims may not begin any more.
+    least_claim: u32,
+}
+
+impl Begun {
+    /// Puts a lease in a slot, or none, and returns the one that was there.
+    fn put(&mut self, slot: usize, lease: Option<Lease>) -> Option<Lease> {
+        if self.slots.len() <= slot {
+            self.slots.resize(slot + 1, None);
+        }
+        self.slots.get_mut(slot).and_then(|place| std::mem::replace(place, lease))
+    }
+
+    /// The attempt in a slot is over. Returns its lease if that has outlived a failure: the settle may not have.
+    fn end(&mut self, slot: usize) -> Option<Lease> {
+        self.put(slot, None).filter(|lease| lease.claim < self.least_claim)
+    }
+
+    /// The attempts that keep their lease. Whoever has claimed and not begun is refused from now on.
+    fn keep(&mut self, least_claim: u32) -> Vec<(u64, u32)> {
+        self.least_claim = least_claim;
+        self.slots.iter().flatten().map(|lease| (lease.id.counter(), lease.claim)).collect()
+    }
 }
 
 /// The log's life.
@@ -189,6 +222,7 @@ impl<M: Medium> Shared<M> {
         if monotonic() < *again {
             return;
         }
+        inherited.live = lock(&self.begun).keep(inherited.least_claim);
         *life = match open_core(&self.medium, &self.options, &self.watermark, Some(inherited.clone())) {
             Ok(core) => {
                 tracing::warn!(queue = %self.medium.name(), "the storage was opened again after a failure");
@@ -222,7 +256,7 @@ impl<M: Medium> Shared<M> {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(failed))) {
             tracing::error!("the failed log panicked when it was dropped: {}", panic_text(&*panic));
         }
-        self.watermark.fail();
+        self.watermark.fail(&error.message);
         self.watermark.ask_to_serve();
     }
 
@@ -264,7 +298,7 @@ impl<M: Medium> Shared<M> {
             let durable = self.watermark.durable().load(Ordering::SeqCst);
             for answer in &mut answers {
                 if answer.as_ref().is_ok_and(|served| served.sequence > durable) {
-                    *answer = Err(StorageError::Unknown("the storage failed before this was on the disk".into()));
+                    *answer = Err(self.watermark.lost());
                 }
             }
         }
@@ -417,8 +451,7 @@ impl<M: Medium> Shared<M> {
             return (one.done, Ok(one.outcome), Held { jobs: one.held, by_caller: one.keep_held });
         }
         // The failure has released what was held.
-        let error = StorageError::Unknown("the storage failed before this was on the disk".into());
-        (one.done, Err(error), Held::default())
+        (one.done, Err(self.watermark.lost()), Held::default())
     }
 
     /// Makes everything durable that was inserted until now, and lets go of the log.
@@ -467,6 +500,10 @@ fn announce_loop<M: Medium>(shared: &Weak<Shared<M>>, told: &Receiver<Told>) {
 
 #[cfg(feature = "testing")]
 impl<M: Medium> Engine<M> {
+    pub(crate) fn lives(&self) -> u64 {
+        self.shared.watermark.life()
+    }
+
     /// Looks at the core, opening the log again if it failed.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Core<M::Log>) -> T) -> Result<T, StorageError> {
         let mut core = lock(&self.shared.core);
@@ -536,11 +573,26 @@ impl<M: Medium> Storage for Engine<M> {
     }
 
     fn begin(&self, slot: usize, lease: Lease) -> Result<(), StorageError> {
-        let begun = self.shared.running.begin(slot, lease.id.counter(), lease.claim);
-        begun.map_err(|error| StorageError::Unavailable(error.message))
+        {
+            let mut begun = lock(&self.shared.begun);
+            if lease.claim < begun.least_claim {
+                let text = "its claim was taken back when the storage failed and was opened again";
+                return Err(StorageError::Unavailable(text.into()));
+            }
+            begun.put(slot, Some(lease));
+        }
+        self.shared.running.begin(slot, lease.id.counter(), lease.claim).map_err(|error| {
+            lock(&self.shared.begun).put(slot, None);
+            StorageError::Unavailable(error.message)
+        })
     }
 
     fn end(&self, slot: usize) {
+        let outlived = lock(&self.shared.begun).end(slot);
+        if let Some(lease) = outlived {
+            let back = Settlement { lease, verdict: Verdict::Returned { started: false } };
+            self.submit(Transition::Settle(vec![back]), Commit::default(), Box::new(drop));
+        }
         if let Err(error) = self.shared.running.end(slot) {
             tracing::warn!(%error, "the end of an attempt was not noted; should the process die, it counts as a crash");
         }

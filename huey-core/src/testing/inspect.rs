@@ -42,6 +42,7 @@ pub struct Sizes {
 trait Inspect: Send + Sync {
     fn check(&self) -> Result<(), String>;
     fn sizes(&self) -> Result<Sizes, String>;
+    fn failures(&self) -> u64;
 }
 
 impl Inspector {
@@ -52,6 +53,12 @@ impl Inspector {
     /// The first difference, or why the log could not be read.
     pub fn check(&self) -> Result<(), String> {
         self.0.check()
+    }
+
+    /// How often the log has failed, also where nobody was told.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.0.failures()
     }
 
     /// How large the journal is.
@@ -72,5 +79,9 @@ impl<M: Medium> Inspect for Engine<M> {
     fn sizes(&self) -> Result<Sizes, String> {
         let sizes = self.look(Core::sizes).map_err(|error| error.to_string())?;
         Ok(Sizes { total: sizes.0, live: sizes.1 })
+    }
+
+    fn failures(&self) -> u64 {
+        self.lives()
     }
 }

@@ -287,6 +287,15 @@ impl Model {
             }
         }
     }
+
+    /// What is true when the same process has opened the store again: `live` holds the attempts that run.
+    pub(crate) fn resumed(&mut self, live: &HashSet<(u64, u32)>, now: Timestamp) {
+        for (counter, job) in &mut self.jobs {
+            if job.state == JobState::Running && !live.contains(&(*counter, job.claims)) {
+                job.come_back(false, now);
+            }
+        }
+    }
 }
 
 impl Job {

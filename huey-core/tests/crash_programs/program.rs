@@ -54,6 +54,8 @@ pub(crate) struct Program {
     minted: HashSet<(u64, u32)>,
     stale: Vec<Lease>,
     slots: HashMap<usize, (u64, u32)>,
+    /// How often the log had failed when the store was judged last.
+    failures: u64,
     pub(crate) steps: Vec<String>,
 }
 
@@ -84,6 +86,7 @@ impl Program {
             minted: HashSet::new(),
             stale: Vec::new(),
             slots: HashMap::new(),
+            failures: 0,
             steps: Vec::new(),
         };
         let result = program.play(steps);
@@ -342,14 +345,17 @@ impl Program {
         match outcome {
             Ok(outcome) => {
                 after.learn(&expected, &outcome, now)?;
-                self.told(&outcome)?;
+                let ended = self.told(&outcome)?;
                 if synced
                     || matches!(&outcome, Outcome::Claimed { claimed, .. } if claimed.iter().any(|c| c.at_most_once))
                 {
                     self.states.clear();
                 }
                 self.states.push(after);
-                later.map_or(Ok(()), |error| self.recover(&error))
+                // A log that failed after all was told has taken back what nobody had begun.
+                let silent = || StorageError::Unavailable("the log failed on the way".into());
+                let failed = later.or(ended).or_else(|| (self.failures_now() != self.failures).then(silent));
+                failed.map_or(Ok(()), |error| self.recover(&error))
             }
             Err(error) => {
                 self.steps.push(format!("  -> {error:?}"));
@@ -383,11 +389,7 @@ impl Program {
             storage.submit(transition, how, Box::new(move |outcome| drop(tell.send(outcome))));
             let outcome = told.recv().expect("a submitted transition is always answered");
             // The announcer lets go of held jobs after it called back; this waits for it.
-            let (tell, told) = channel();
-            let relaxed = Commit { durability: Durability::Relaxed, hold: false };
-            let done = move |outcome: Result<Outcome, _>| tell.send(outcome.err()).expect("somebody waits");
-            storage.submit(Transition::Reclaim, relaxed, Box::new(done));
-            later = told.recv().expect("a submitted transition is always answered");
+            later = settled(&*storage);
             outcome
         } else {
             storage.commit(transition, how)
@@ -396,7 +398,8 @@ impl Program {
         (outcome, later)
     }
 
-    fn told(&mut self, outcome: &Outcome) -> Result<(), String> {
+    /// Does what follows from an outcome, and returns the error that came of that.
+    fn told(&mut self, outcome: &Outcome) -> Result<Option<StorageError>, String> {
         match outcome {
             Outcome::Reserved { first, salt } => {
                 if *first < self.least {
@@ -418,6 +421,8 @@ impl Program {
                             Ok(()) => drop(self.slots.insert(slot, key)),
                             // It died after the outcome was told.
                             Err(_) if self.disk.is_dead(&self.medium) => {}
+                            // So did the log, and the claim was taken back.
+                            Err(_) if self.failures_now() != self.failures => {}
                             Err(error) => return Err(format!("begin: {error}")),
                         }
                     }
@@ -425,14 +430,23 @@ impl Program {
             }
             Outcome::Settled(_) if self.random.one_in(2) => {
                 let slot = self.random.below(4);
-                if !self.disk.is_dead(&self.medium) {
+                let live: Vec<_> = self.leases().iter().map(|lease| (lease.id.counter(), lease.claim)).collect();
+                let over = self.slots.get(&slot).is_none_or(|key| !live.contains(key));
+                if over && !self.disk.is_dead(&self.medium) {
                     self.slots.remove(&slot);
-                    self.storage().end(slot);
+                    let storage = self.storage();
+                    storage.end(slot);
+                    // It may write.
+                    return Ok(settled(&*storage));
                 }
             }
             _ => {}
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn failures_now(&self) -> u64 {
+        self.storage.as_ref().expect("the storage is open").1.failures()
     }
 
     /// After an error: the process died, or the log is opened again in it.
@@ -507,13 +521,14 @@ impl Program {
     /// Finds which of the states that may have survived the store is in.
     fn judge(&mut self, end: End, begun: Option<&HashSet<(u64, u32)>>) -> Result<(), String> {
         let now = self.now();
+        self.failures = self.failures_now();
         let mut why = Vec::new();
         let candidates: Vec<Model> = self.states.iter().rev().cloned().collect();
         for (back, mut candidate) in candidates.into_iter().enumerate() {
             match begun {
                 Some(_) if end == End::PowerCut => self.adopt_crashes(&mut candidate, now)?,
                 Some(begun) => candidate.new_life(begun, now),
-                None => {}
+                None => candidate.resumed(&self.slots.values().copied().collect(), now),
             }
             match self.compare(&candidate)? {
                 None => {
@@ -641,6 +656,14 @@ impl Program {
         ];
         if got == expected { Ok(()) } else { Err(format!("the counts are {got:?} and not {expected:?}")) }
     }
+}
+
+/// Waits until everything submitted before was answered, and returns the error if it was one.
+fn settled(storage: &dyn Storage) -> Option<StorageError> {
+    let (tell, told) = channel();
+    let done = move |outcome: Result<Outcome, _>| tell.send(outcome.err()).expect("somebody waits");
+    storage.submit(Transition::Reclaim, Commit { durability: Durability::Relaxed, hold: false }, Box::new(done));
+    told.recv().expect("a submitted transition is always answered")
 }
 
 fn tell(transition: &Transition) -> String {
