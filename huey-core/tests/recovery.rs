@@ -105,9 +105,9 @@ fn a_log_that_cannot_be_opened_for_a_while_comes_back_without_being_asked() {
     disk.fault_at(0, Fault::Fail);
     assert!(matches!(storage.commit(write("key", 10), RELAXED), Err(StorageError::Unknown(_))));
     // Nobody calls it but this wait, which each attempt wakes.
-    while storage.read(Query::Counts(Vec::new())).is_err() {
+    while storage.read(Query::all_counts()).is_err() {
         let version = storage.wait(Version(0), Timestamp::from_micros(0));
-        if storage.read(Query::Counts(Vec::new())).is_err() {
+        if storage.read(Query::all_counts()).is_err() {
             storage.wait(version, Timestamp::MAX);
         }
     }
@@ -128,7 +128,7 @@ fn a_panic_of_the_log_is_contained_and_the_log_left_alone() {
             _ => assert!(matches!(failed, Err(StorageError::Damaged(_))), "it was not opened again: {failed:?}"),
         }
     }
-    assert!(matches!(storage.read(Query::Counts(Vec::new())), Err(StorageError::Damaged(_))));
+    assert!(matches!(storage.read(Query::all_counts()), Err(StorageError::Damaged(_))));
     let (tell, told) = channel();
     storage.submit(write("key", 10), SYNCED, Box::new(move |outcome| tell.send(outcome).unwrap()));
     assert!(matches!(told.recv().unwrap(), Err(StorageError::Damaged(_))));
@@ -250,7 +250,7 @@ fn submitted_transitions_are_answered_once_when_the_disk_fails_under_them() {
         let told: Vec<_> = told.iter().collect();
         assert_eq!(told.len(), all.len());
         disk.no_fault();
-        while storage.read(Query::Counts(Vec::new())).is_err() {}
+        while storage.read(Query::all_counts()).is_err() {}
         inspector.check().unwrap();
         let stored = told.iter().filter(|(_, stored)| *stored);
         for (id, _) in stored {
@@ -329,7 +329,7 @@ fn results_above_the_bound_do_not_pile_up_under_large_commits() {
             other => panic!("{other:?}"),
         };
         storage.commit(Transition::Settle(claimed.iter().map(one).collect()), RELAXED).unwrap();
-        let Ok(Answer::Counts(counts)) = storage.read(Query::Counts(Vec::new())) else { panic!("no counts") };
+        let Ok(Answer::Counts(counts)) = storage.read(Query::all_counts()) else { panic!("no counts") };
         assert!(counts.results <= 100, "{} results are kept", counts.results);
     }
     inspector.check().unwrap();

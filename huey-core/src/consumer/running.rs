@@ -90,7 +90,7 @@ impl ConsumerHandle {
         loop {
             let claims = crew.claims();
             crew.wait_settled();
-            match storage.read(Query::Counts(crew.queues.clone()))? {
+            match storage.read(Query::Counts { queues: crew.queues.clone(), tasks: Vec::new() })? {
                 Answer::Counts(counts) if counts.queued == 0 && counts.running == 0 => {
                     // A job that was claimed and ended in between may be about to make others: its receivers run.
                     if crew.claims() == claims {

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
     Ok(match query {
         Query::Job(id) => Answer::Job(job(state, fetch, id, now)?),
-        Query::Counts(queues) => Answer::Counts(counts(state, &queues)),
+        Query::Counts { queues, tasks } => Answer::Counts(counts(state, &queues, &tasks)),
         Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
         Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
     })
@@ -105,11 +105,13 @@ fn row(state: &State, item: &WorkItem, shown: JobState, ended: Ended, head: Byte
     }
 }
 
-fn counts(state: &State, queues: &[String]) -> Counts {
+fn counts(state: &State, queues: &[String], tasks: &[String]) -> Counts {
     let mut counts = Counts { results: state.results.count(), ..Counts::default() };
-    let numbers: Vec<u32> = queues.iter().filter_map(|queue| state.names.number(queue)).collect();
-    for (queue, tally) in &state.tallies {
-        if queues.is_empty() || numbers.contains(queue) {
+    let numbers = |names: &[String]| names.iter().filter_map(|name| state.names.number(name)).collect::<Vec<_>>();
+    let (in_queues, of_tasks) = (numbers(queues), numbers(tasks));
+    for ((queue, task), tally) in &state.tallies {
+        let counts_here = queues.is_empty() || in_queues.contains(queue);
+        if counts_here && (tasks.is_empty() || of_tasks.contains(task)) {
             counts.queued += tally.waiting.saturating_sub(tally.scheduled);
             counts.scheduled += tally.scheduled;
             counts.running += tally.running;

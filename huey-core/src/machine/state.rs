@@ -17,7 +17,7 @@ use super::work::{Listed, Phase, Work, WorkItem};
 use crate::id::JobId;
 use crate::time::Timestamp;
 
-/// How many jobs of a queue do what.
+/// How many jobs of a task in a queue do what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Waiting, scheduled ones among them.
@@ -44,7 +44,8 @@ pub(crate) struct State {
     pub(crate) ready: Ready,
     pub(crate) results: Results,
     pub(crate) values: BTreeMap<String, Place>,
-    pub(crate) tallies: BTreeMap<u32, Tally>,
+    /// By queue and task.
+    pub(crate) tallies: BTreeMap<(u32, u32), Tally>,
     pub(crate) homes: Homes,
     /// The last instant that waiting jobs were held against. Jobs due by then stand in the lanes.
     horizon: Timestamp,
@@ -178,7 +179,7 @@ impl State {
         let item = work.item;
         if due {
             self.ready.add_due(&item);
-            self.tallies.entry(item.queue).or_default().scheduled += 1;
+            self.tallies.entry((item.queue, item.task)).or_default().scheduled += 1;
         } else {
             self.ready.add_ready(&item);
         }
@@ -193,7 +194,7 @@ impl State {
             Listed::Ready => self.ready.remove_ready(&item),
             Listed::Due => {
                 self.ready.remove_due(&item);
-                let tally = self.tallies.entry(item.queue).or_default();
+                let tally = self.tallies.entry((item.queue, item.task)).or_default();
                 tally.scheduled = tally.scheduled.saturating_sub(1);
             }
         }
@@ -201,7 +202,7 @@ impl State {
 
     fn count(&mut self, item: &WorkItem, up: bool) {
         let step = |number: &mut u64| *number = if up { *number + 1 } else { number.saturating_sub(1) };
-        let tally = self.tallies.entry(item.queue).or_default();
+        let tally = self.tallies.entry((item.queue, item.task)).or_default();
         match item.phase {
             Phase::Waiting => step(&mut tally.waiting),
             Phase::Running => {

@@ -135,7 +135,7 @@ impl Huey {
     ///
     /// When the storage cannot answer.
     pub fn counts(&self) -> Result<Counts> {
-        match self.storage()?.read(Query::Counts(Vec::new()))? {
+        match self.storage()?.read(Query::all_counts())? {
             Answer::Counts(counts) => Ok(counts),
             other => Err(misanswered(&other)),
         }

@@ -81,8 +81,13 @@ impl From<StorageError> for Error {
 pub enum Query {
     /// One job.
     Job(JobId),
-    /// How many jobs of these queues do what; of all queues if none is named.
-    Counts(Vec<String>),
+    /// How many jobs do what.
+    Counts {
+        /// Of these queues; of all if none is named.
+        queues: Vec<String>,
+        /// Of these tasks; of all if none is named.
+        tasks: Vec<String>,
+    },
     /// The value under a key.
     Value(String),
     /// The keys that begin so, in order, up to a number of them, after a given one.
@@ -94,6 +99,14 @@ pub enum Query {
         /// At most so many.
         most: u32,
     },
+}
+
+impl Query {
+    /// How many jobs do what, over all queues and tasks.
+    #[must_use]
+    pub fn all_counts() -> Self {
+        Self::Counts { queues: Vec::new(), tasks: Vec::new() }
+    }
 }
 
 /// The answer to a [`Query`]: the variant of the same name.
@@ -140,7 +153,7 @@ pub struct Counts {
     pub parked: u64,
     /// Dead or lost, kept until purged.
     pub given_up: u64,
-    /// Ended, and within their retention. Counted over all queues.
+    /// Ended, and within their retention. Counted over all queues and tasks.
     pub results: u64,
 }
 

@@ -27,7 +27,7 @@ use crate::time::{Clock, Timestamp};
 /// let server = Memory::new().open_storage(StorageOptions::default())?;
 /// let (one, two) = (Remote::new(server.clone(), 1), Remote::new(server, 2));
 /// # use huey_core::store::Storage;
-/// while one.read(Query::Counts(Vec::new())).is_err() {}
+/// while one.read(Query::all_counts()).is_err() {}
 /// # drop(two);
 /// # Ok::<(), huey_core::Error>(())
 /// ```

@@ -461,7 +461,7 @@ impl Program {
         let storage = self.storage();
         loop {
             let version = storage.wait(Version(0), Timestamp::from_micros(0));
-            match storage.read(Query::Counts(Vec::new())) {
+            match storage.read(Query::all_counts()) {
                 Ok(_) => {
                     self.disk.no_fault();
                     return self.judge(End::Lives, None);
@@ -626,7 +626,7 @@ impl Program {
         }
         self.disk.no_fault();
         self.disk.fail_opens(0);
-        if let Err(StorageError::Damaged(_)) = self.storage().read(Query::Counts(Vec::new())) {
+        if let Err(StorageError::Damaged(_)) = self.storage().read(Query::all_counts()) {
             // It panicked after the last outcome was told.
             return self.end(End::Killed);
         }
@@ -639,7 +639,7 @@ impl Program {
     fn check_inside(&mut self) -> Result<(), String> {
         let inspector = &self.storage.as_ref().expect("the storage is open").1;
         inspector.check().map_err(|fault| format!("inside: {fault}"))?;
-        let Ok(Answer::Counts(counts)) = self.storage().read(Query::Counts(Vec::new())) else {
+        let Ok(Answer::Counts(counts)) = self.storage().read(Query::all_counts()) else {
             return Err("the counts cannot be read".into());
         };
         let now = self.now();

@@ -66,11 +66,11 @@ impl State {
 
     fn check_waiting(&self) -> Result<(), String> {
         let (mut ready, mut due) = (BTreeSet::new(), BTreeSet::new());
-        let (mut tallies, mut running) = (BTreeMap::<u32, Tally>::new(), 0);
+        let (mut tallies, mut running) = (BTreeMap::<(u32, u32), Tally>::new(), 0);
         let mut suspects = HashSet::new();
         for work in self.all_work() {
             let item = &work.item;
-            let tally = tallies.entry(item.queue).or_default();
+            let tally = tallies.entry((item.queue, item.task)).or_default();
             match item.phase {
                 Phase::Waiting => tally.waiting += 1,
                 Phase::Running => (tally.running, running) = (tally.running + 1, running + 1),
@@ -95,7 +95,7 @@ impl State {
             }
         }
         let kept = self.tallies.iter().filter(|(_, tally)| **tally != Tally::default());
-        same("tallies", &kept.map(|(queue, tally)| (*queue, *tally)).collect(), &tallies)?;
+        same("tallies", &kept.map(|(lane, tally)| (*lane, *tally)).collect(), &tallies)?;
         same("running", &self.running, &running)?;
         same("suspects", &self.suspects, &suspects)?;
         same("ready", &self.ready.all_ready().collect(), &ready)?;

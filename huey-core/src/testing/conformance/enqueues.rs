@@ -3,7 +3,7 @@
 use super::kit::{Kit, RELAXED, SYNCED, complete};
 use super::{Check, Subject};
 use crate::state::JobState;
-use crate::store::{Answer, Missing, Outcome, Query, StorageError, Transition, Verdict};
+use crate::store::{Answer, Missing, Outcome, Query, StorageError, Tasks, Transition, Verdict};
 use crate::testing::job_id;
 use std::time::Duration;
 
@@ -126,11 +126,24 @@ fn counts(subject: &dyn Subject) {
     kit.settle(claimed[0].lease, complete(b"x"));
     let counts = kit.counts();
     assert_eq!((counts.queued, counts.scheduled, counts.running, counts.results), (2, 1, 1, 1));
-    let of = |queue: &str| match kit.read(Query::Counts(vec![queue.into()])) {
-        Answer::Counts(counts) => counts,
-        other => panic!("asked for counts, got {other:?}"),
+    let ask = |queues: &[&str], tasks: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        match kit.read(Query::Counts { queues: names(queues), tasks: names(tasks) }) {
+            Answer::Counts(counts) => counts,
+            other => panic!("asked for counts, got {other:?}"),
+        }
     };
+    let of = |queue: &str| ask(&[queue], &[]);
     assert_eq!((of("mail").queued, of("mail").running, of("nobody's").queued), (1, 0, 0));
+    let other = kit.add(|job| job.task = "other".into());
+    assert_eq!(
+        (ask(&[], &["other"]).queued, ask(&["mail"], &["other"]).queued, ask(&[], &["no task"]).queued),
+        (1, 0, 0)
+    );
+    let (claimed, _) = kit.claim_from(&["default"], Tasks::Only(vec!["other".into()]), 1);
+    assert_eq!(claimed.first().map(|job| job.lease.id), Some(other));
+    assert_eq!((ask(&[], &["other"]).running, ask(&["default"], &["other"]).queued), (1, 0));
+    kit.settle(claimed[0].lease, complete(b"y"));
     kit.advance(5);
     let counts = kit.counts();
     assert_eq!((counts.queued, counts.scheduled), (3, 0), "what is due is not scheduled any more");
@@ -203,7 +216,7 @@ fn names(subject: &dyn Subject) {
     }
     for at in [0, 149, 77] {
         let queue = format!("queue {at}");
-        let (claimed, _) = kit.claim_from(&[&queue], crate::store::Tasks::Except(Vec::new()), 64);
+        let (claimed, _) = kit.claim_from(&[&queue], Tasks::Except(Vec::new()), 64);
         let tasks: Vec<String> = claimed.iter().map(|one| one.task.to_string()).collect();
         assert_eq!(tasks, [format!("task {at}"), format!("task {}", at + 150)]);
         assert!(claimed.iter().all(|one| *one.queue == *queue));

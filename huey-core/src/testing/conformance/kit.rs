@@ -226,7 +226,7 @@ impl<'a> Kit<'a> {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        match self.read(Query::Counts(Vec::new())) {
+        match self.read(Query::all_counts()) {
             Answer::Counts(counts) => counts,
             other => panic!("asked for counts, got {other:?}"),
         }
