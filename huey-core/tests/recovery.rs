@@ -103,7 +103,7 @@ fn a_log_that_cannot_be_opened_for_a_while_comes_back_without_being_asked() {
     storage.commit(enqueue(&all), SYNCED).unwrap();
     disk.fail_opens(3);
     disk.fault_at(0, Fault::Fail);
-    assert!(matches!(storage.commit(write("key", 10), RELAXED), Err(StorageError::Unknown(_))));
+    assert!(matches!(storage.commit(write("key", 10), SYNCED), Err(StorageError::Unknown(_))));
     // Nobody calls it but this wait, which each attempt wakes.
     while storage.read(Query::all_counts()).is_err() {
         let version = storage.wait(Version(0), Timestamp::from_micros(0));
@@ -122,7 +122,7 @@ fn a_panic_of_the_log_is_contained_and_the_log_left_alone() {
     storage.commit(enqueue(&all), SYNCED).unwrap();
     for fault in [Fault::Panic, Fault::Fail] {
         disk.fault_at(0, fault);
-        let failed = storage.commit(write("key", 10), RELAXED);
+        let failed = storage.commit(write("key", 10), SYNCED);
         match fault {
             Fault::Panic => assert!(matches!(failed, Err(StorageError::Unknown(_))), "{failed:?}"),
             _ => assert!(matches!(failed, Err(StorageError::Damaged(_))), "it was not opened again: {failed:?}"),

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, encode_frame};
-use super::journal::{Journal, WithBatch};
-use super::log::{Log, LogError, Medium};
+use super::journal::{Flushed, Journal, Syncer, WithBatch};
+use super::log::{ENTRY_LIMIT, Log, LogError, Medium};
 use super::replay::{Replayed, replay};
 use super::storage::{Answer, Commit, Query, StorageError, StorageOptions};
 use super::transition::{Outcome, Transition};
@@ -22,8 +22,9 @@ const COMPACT_FROM: u64 = 64 * 1024;
 const REMOVALS: usize = 128;
 /// Results dropped per batch, beside two for each that the batch adds.
 const LATE_RESULTS: usize = 256;
-/// A batch is closed once it is so large.
-const BATCH: usize = 64 * 1024;
+/// The batch is appended once it is so large, so that entries are well filled: the log's cost is by the entry more than
+/// by the byte.
+const BATCH: usize = ENTRY_LIMIT / 8 * 7;
 /// How long a measurement of the free space is believed.
 const SPACE_CHECK: Duration = Duration::from_millis(100);
 
@@ -44,6 +45,11 @@ pub(crate) type Answered = Result<Served, StorageError>;
 pub(crate) struct Core<L> {
     journal: Journal<L>,
     state: State,
+    /// What was done and is not in the log yet. It is appended when it is large enough, and before every flush: until
+    /// then a kill loses it, as it would lose what the log has not flushed.
+    open: Batch,
+    /// How large `open` was when compaction last earned by it.
+    earned: usize,
     options: StorageOptions,
     /// The next entry that compaction looks at.
     cursor: u64,
@@ -82,8 +88,9 @@ impl<L: Log> Core<L> {
             journal.remove_newest().map_err(fault)?;
         }
         let cursor = state.homes.first();
-        let (credit, doomed, space) = Default::default();
-        let mut core = Self { journal, state, options: options.clone(), cursor, credit, doomed, space };
+        let (earned, credit, doomed, space) = Default::default();
+        let open = journal.batch();
+        let mut core = Self { journal, state, open, earned, options: options.clone(), cursor, credit, doomed, space };
         match inherited {
             None => core.begin_life(medium),
             Some(inherited) => core.resume(inherited),
@@ -129,12 +136,7 @@ impl<L: Log> Core<L> {
             item.at = item.at.min(now);
             effects.push(Effect::Put(Item::Work(item)));
         }
-        let mut batch = self.journal.batch();
-        for effect in &effects {
-            self.change(&mut batch, effect).map_err(|error| LogError::failed(error.to_string()))?;
-        }
-        self.insert(batch)?;
-        self.journal.sync()?;
+        self.write(&effects)?;
         running.forget_left()
     }
 
@@ -158,15 +160,18 @@ impl<L: Log> Core<L> {
             }
         }
         if !effects.is_empty() {
-            let mut batch = self.journal.batch();
-            for effect in &effects {
-                self.change(&mut batch, effect).map_err(|error| LogError::failed(error.to_string()))?;
-            }
-            self.insert(batch)?;
-            self.journal.sync()?;
+            self.write(&effects)?;
         }
         self.state.inherit(inherited);
         Ok(())
+    }
+
+    /// Makes effects true, and durable.
+    fn write(&mut self, effects: &[Effect]) -> Result<(), LogError> {
+        for effect in effects {
+            self.change(effect).map_err(|error| LogError::failed(error.to_string()))?;
+        }
+        self.sync()
     }
 
     /// What the core that replaces this one after a failure must know.
@@ -174,12 +179,40 @@ impl<L: Log> Core<L> {
         self.state.bequeath()
     }
 
-    pub(crate) fn journal(&mut self) -> &mut Journal<L> {
-        &mut self.journal
+    pub(crate) fn syncer(&self) -> Arc<Syncer> {
+        self.journal.syncer()
     }
 
+    /// The number of the newest entry, one that is still being filled among them.
     pub(crate) fn last(&self) -> u64 {
-        self.journal.last()
+        self.open.next() - 1
+    }
+
+    /// Appends what was done and is not in the log yet.
+    pub(crate) fn seal(&mut self) -> Result<(), LogError> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let first = self.open.first();
+        let next = Batch::new(self.open.next());
+        let entries = std::mem::replace(&mut self.open, next).finish();
+        self.earned = 0;
+        for (sequence, entry) in (first..).zip(&entries) {
+            self.state.homes.fill(sequence, entry.len());
+        }
+        self.journal.append(&entries)
+    }
+
+    /// Hands everything to the operating system, and says how far that is.
+    pub(crate) fn flush(&mut self) -> Result<Flushed, LogError> {
+        self.seal()?;
+        self.journal.flush()
+    }
+
+    /// Makes everything durable.
+    pub(crate) fn sync(&mut self) -> Result<(), LogError> {
+        self.seal()?;
+        self.journal.sync()
     }
 
     /// Whether something changed since the last call that a waiter may care for.
@@ -219,11 +252,12 @@ impl<L: Log> Core<L> {
 
     pub(crate) fn read(&mut self, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
         self.state.promote(now);
-        machine::answer(&self.state, &self.journal, query, now)
+        let fetch = WithBatch { journal: &self.journal, batch: &self.open };
+        machine::answer(&self.state, &fetch, query, now)
     }
 
-    /// Does transitions in order and inserts their effects. An error of the log stands for all that have no answer in
-    /// the list, which is then shorter: whether they happened is unknown.
+    /// Does transitions in order. An error of the log stands for all that have no answer in the list, which is then
+    /// shorter: whether they happened is unknown.
     pub(crate) fn serve(
         &mut self,
         transitions: impl Iterator<Item = (Transition, Commit)>,
@@ -231,31 +265,27 @@ impl<L: Log> Core<L> {
         answers: &mut Vec<Answered>,
     ) -> Result<(), LogError> {
         self.state.promote(now);
-        let mut transitions = transitions.peekable();
-        while transitions.peek().is_some() {
-            let mut batch = self.journal.batch();
-            let mut open = Vec::new();
+        for (transition, how) in transitions {
             let results = self.state.results.count();
-            while batch.bytes() < BATCH {
-                let Some((transition, how)) = transitions.next() else { break };
-                open.push(self.decide(&mut batch, transition, how, now));
-            }
+            let served = self.decide(transition, how, now);
             let added = self.state.results.count().saturating_sub(results);
-            self.drop_late_results(&mut batch, now, added);
-            self.compact(&mut batch);
-            self.insert(batch)?;
-            let sequence = self.journal.last();
-            answers.extend(open.into_iter().map(|answer| answer.map(|served| Served { sequence, ..served })));
+            self.drop_late_results(now, added);
+            self.compact();
+            let sequence = self.last();
+            if self.open.bytes() >= BATCH {
+                self.seal()?;
+            }
+            answers.push(served.map(|served| Served { sequence, ..served }));
             self.remove_dead()?;
         }
         Ok(())
     }
 
-    fn decide(&mut self, batch: &mut Batch, transition: Transition, how: Commit, now: Timestamp) -> Answered {
+    fn decide(&mut self, transition: Transition, how: Commit, now: Timestamp) -> Answered {
         if matches!(transition, Transition::Enqueue { .. }) {
             self.check_space()?;
         }
-        let fetch = WithBatch { journal: &self.journal, batch };
+        let fetch = WithBatch { journal: &self.journal, batch: &self.open };
         let machine::Decided { effects, outcome, touched, sync } =
             machine::decide(&self.state, &fetch, transition, now)?;
         // Whatever cannot be stored is found before anything changes.
@@ -267,7 +297,7 @@ impl<L: Log> Core<L> {
             self.state.hold(*counter);
         }
         for (effect, frame) in effects.iter().zip(&frames) {
-            self.change_framed(batch, effect, frame);
+            self.change_framed(effect, frame);
         }
         if how.durability == Durability::Relaxed {
             self.show(&held);
@@ -276,16 +306,16 @@ impl<L: Log> Core<L> {
     }
 
     /// Puts an effect into the batch and makes it true in memory.
-    fn change(&mut self, batch: &mut Batch, effect: &Effect) -> Result<(), StorageError> {
+    fn change(&mut self, effect: &Effect) -> Result<(), StorageError> {
         let frame = encode_frame(effect)?;
-        self.change_framed(batch, effect, &frame);
+        self.change_framed(effect, &frame);
         Ok(())
     }
 
-    fn change_framed(&mut self, batch: &mut Batch, effect: &Effect, frame: &[u8]) {
-        let before = batch.next();
-        let place = batch.push(frame);
-        for sequence in before..batch.next() {
+    fn change_framed(&mut self, effect: &Effect, frame: &[u8]) {
+        let before = self.open.next();
+        let place = self.open.push(frame);
+        for sequence in before..self.open.next() {
             self.state.homes.open(sequence);
         }
         self.state.apply(effect, place);
@@ -309,24 +339,12 @@ impl<L: Log> Core<L> {
         (self.state.homes.total(), self.state.homes.live())
     }
 
-    fn insert(&mut self, batch: Batch) -> Result<(), LogError> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let first = batch.first();
-        let entries = batch.finish();
-        for (sequence, entry) in (first..).zip(&entries) {
-            self.state.homes.fill(sequence, entry.len());
-        }
-        self.journal.append(&entries)
-    }
-
-    fn drop_late_results(&mut self, batch: &mut Batch, now: Timestamp, added: u64) {
+    fn drop_late_results(&mut self, now: Timestamp, added: u64) {
         let seconds = u64::try_from(now.as_micros().div_euclid(1_000_000)).unwrap_or(0);
         let most = usize::try_from(added.saturating_mul(2)).unwrap_or(usize::MAX).saturating_add(LATE_RESULTS);
         for counter in self.state.take_late(seconds, self.options.max_results, most) {
             let effect = Effect::Drop(Key::Result(counter));
-            if self.change(batch, &effect).is_err() {
+            if self.change(&effect).is_err() {
                 break;
             }
         }
@@ -334,40 +352,44 @@ impl<L: Log> Core<L> {
 
     /// Moves what still lives in the oldest entries to the newest, at most two bytes for each one appended, once most
     /// of the journal is dead.
-    fn compact(&mut self, batch: &mut Batch) {
+    fn compact(&mut self) {
+        let bytes = self.open.bytes();
+        let added = bytes.saturating_sub(std::mem::replace(&mut self.earned, bytes));
         let (total, live) = (self.state.homes.total(), self.state.homes.live());
         if total < COMPACT_FROM || total < live.saturating_mul(2) {
             self.credit = 0;
             return;
         }
-        self.credit = self.credit.saturating_add_unsigned(2 * batch.bytes() as u64);
+        self.credit = self.credit.saturating_add_unsigned(2 * added as u64);
         self.cursor = self.cursor.max(self.state.homes.first());
-        // Entries of this batch are not written yet, and the newest one stays.
-        while self.cursor < batch.first().saturating_sub(1) {
+        // The newest entry stays, and what is not in the log yet is not moved.
+        while self.cursor < self.open.first().saturating_sub(1) {
             let Some((bytes, dead)) = self.state.homes.life(self.cursor) else { break };
             if !dead {
                 if self.credit <= 0 {
                     break;
                 }
-                let before = batch.bytes();
-                if let Err(error) = self.move_entry(batch, self.cursor) {
+                let before = self.open.bytes();
+                if let Err(error) = self.move_entry(self.cursor) {
                     // What cannot be read cannot be moved. It stays where it is, and whoever needs it hears of it.
                     tracing::error!(%error, entry = self.cursor, "compaction skipped an entry of the journal");
                 }
                 // A body may begin in this entry and end many entries later.
-                let spent = bytes.max(batch.bytes() - before);
+                let spent = bytes.max(self.open.bytes() - before);
                 self.credit = self.credit.saturating_sub_unsigned(spent as u64);
             }
             self.cursor += 1;
         }
+        // What was moved earns nothing.
+        self.earned = self.open.bytes();
     }
 
-    fn move_entry(&mut self, batch: &mut Batch, sequence: u64) -> Result<(), StorageError> {
+    fn move_entry(&mut self, sequence: u64) -> Result<(), StorageError> {
         for (effect, place) in self.journal.effects_in(sequence)? {
             if let Effect::Put(item) = &effect
                 && self.state.is_home(item, place)
             {
-                self.change(batch, &effect)?;
+                self.change(&effect)?;
             }
         }
         Ok(())
@@ -379,7 +401,7 @@ impl<L: Log> Core<L> {
         for _ in 0..REMOVALS {
             let first = self.state.homes.first();
             if first >= self.doomed.0 {
-                self.doomed = (self.state.homes.first_live(), self.journal.last());
+                self.doomed = (self.state.homes.first_live(), self.last());
             }
             let (below, seen) = self.doomed;
             if first >= below || self.journal.durable() < seen {

@@ -333,8 +333,8 @@ impl<M: Medium> Shared<M> {
             let mut core = lock(&self.core);
             self.watermark.clean();
             let flushed = self.with_core(&mut core, |core| {
-                let flushed = core.journal().flush();
-                (flushed, core.journal().syncer())
+                let flushed = core.flush();
+                (flushed, core.syncer())
             })?;
             match flushed {
                 (Ok(flushed), syncer) => (flushed, syncer, self.watermark.life()),
@@ -457,7 +457,7 @@ impl<M: Medium> Shared<M> {
     /// Makes everything durable that was inserted until now, and lets go of the log.
     fn shut(&self) -> Result<(), StorageError> {
         let mut core = lock(&self.core);
-        let synced = self.with_core(&mut core, |core| core.journal().sync());
+        let synced = self.with_core(&mut core, Core::sync);
         let synced = synced.and_then(|synced| synced.map_err(|error| StorageError::Unknown(error.message)));
         let log = std::mem::replace(&mut *core, Life::Closed);
         if synced.is_ok() {
@@ -504,9 +504,13 @@ impl<M: Medium> Engine<M> {
         self.shared.watermark.life()
     }
 
-    /// Looks at the core, opening the log again if it failed.
+    /// Looks at the core with nothing left unwritten, opening the log again if it failed.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Core<M::Log>) -> T) -> Result<T, StorageError> {
         let mut core = lock(&self.shared.core);
+        if let Err(error) = self.shared.with_core(&mut core, Core::seal)? {
+            self.shared.fail(&mut core, &error);
+            return Err(StorageError::Unavailable(error.message));
+        }
         self.shared.with_core(&mut core, |core| look(core))
     }
 }
