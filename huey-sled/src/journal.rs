@@ -28,7 +28,9 @@ impl Handle {
     fn call<T>(&self, what: &str, act: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, LogError> {
         let shown = self.folder.display();
         let Some(db) = &self.db else { return Err(LogError::failed(format!("the queue in {shown} is closed"))) };
-        match catch_unwind(AssertUnwindSafe(|| act(db))) {
+        let acted = catch_unwind(AssertUnwindSafe(|| act(db)));
+        collect_garbage();
+        match acted {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 Err(LogError { message: format!("{what} in {shown} failed: {error}"), damaged: is_damage(&error) })
@@ -77,8 +79,12 @@ pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("no text")
 }
 
-/// Garbage is freed two epochs after it was made.
-const EPOCHS: usize = 3;
+/// Frees what sled has let go of: old pages, and write buffers that are as large as a segment. It leaves them to the
+/// epoch collector, in a bag for each thread that is handed over once it holds 64 of them, which may be hundreds of
+/// megabytes.
+fn collect_garbage() {
+    crossbeam_epoch::pin().flush();
+}
 
 /// A log in sled.
 pub struct SledLog {
@@ -115,13 +121,7 @@ impl Log for SledLog {
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
-        self.handle.call("a flush", |db| db.flush()).map(drop)?;
-        // sled leaves its write buffers, each as large as a segment, to the epoch collector, which frees them as its
-        // threads come by, so that hundreds of megabytes may wait. This collects them now.
-        for _ in 0..EPOCHS {
-            crossbeam_epoch::pin().flush();
-        }
-        Ok(())
+        self.handle.call("a flush", |db| db.flush()).map(drop)
     }
 
     fn barrier(&self) -> Arc<dyn Barrier> {

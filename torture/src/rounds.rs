@@ -31,20 +31,24 @@ fn carry(number: u64, load: Vec<u8>) -> u64 {
     number + load.len() as u64
 }
 
-fn open(folder: &Path, retention: Duration) -> Result<(Huey, Inspector)> {
-    let builder = Huey::builder().durability(Durability::Relaxed).retention(retention);
+fn open(folder: &Path, results: u64) -> Result<(Huey, Inspector)> {
+    let builder = Huey::builder().durability(Durability::Relaxed).max_results(results);
+    let builder = if results == 0 { builder.retention(Duration::ZERO) } else { builder };
     open_inspected(builder, SledMedium::new(folder.to_owned(), 32 * 1024 * 1024)?)
 }
 
 pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let (jobs, round): (u64, u64) = (args.number("jobs", 5_000_000)?, args.number("round", 500_000)?);
     let scheduled: u64 = args.number("scheduled", 100_000)?;
-    let retention = Duration::from_secs(args.number("retention", 3_600)?);
+    let results = args.number("results", 100_000)?;
     let work = args.work()?;
     let folder = work.join("queue");
     let rounds = (jobs / round.max(1)).max(1);
-    println!("{rounds} rounds of {round} jobs of {LOAD} bytes, {scheduled} scheduled, in {}", folder.display());
-    let (mut huey, mut inspector) = open(&folder, retention)?;
+    println!(
+        "{rounds} rounds of {round} jobs of {LOAD} bytes, {scheduled} scheduled, {results} results kept, in {}",
+        folder.display()
+    );
+    let (mut huey, mut inspector) = open(&folder, results)?;
     for number in 0..scheduled {
         let _ = carry::job(number, load(number)).delay(FAR).enqueue(&huey)?;
     }
@@ -60,9 +64,10 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
             huey.close()?;
             drop(huey);
             let begun = Instant::now();
-            (huey, inspector) = open(&folder, retention)?;
+            (huey, inspector) = open(&folder, results)?;
             let counts = huey.counts()?;
-            println!("reopened in {:.2} s with {counts:?}", begun.elapsed().as_secs_f64());
+            let took = begun.elapsed().as_secs_f64();
+            println!("reopened in {took:.2} s with {counts:?}, memory {:.1} MiB", resident()?);
             if counts.queued != round || counts.scheduled != scheduled {
                 return Err("jobs are missing".into());
             }
@@ -88,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     huey.close()?;
     drop(huey);
     let begun = Instant::now();
-    drop(open(&folder, retention)?);
+    drop(open(&folder, results)?);
     let reopened = begun.elapsed().as_secs_f64();
     let (second, last) = (ends.get(1).or(ends.first()), ends.last());
     let (second, last) = second.copied().zip(last.copied()).ok_or("no rounds were run")?;

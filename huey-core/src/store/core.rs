@@ -25,6 +25,8 @@ const LATE_RESULTS: usize = 256;
 /// The batch is appended once it is so large, so that entries are well filled: the log's cost is by the entry more than
 /// by the byte.
 const BATCH: usize = ENTRY_LIMIT / 8 * 7;
+/// Looking for what lives in an entry counts for one such part of moving it.
+const LOOK: usize = 4;
 /// How long a measurement of the free space is believed.
 const SPACE_CHECK: Duration = Duration::from_millis(100);
 
@@ -350,13 +352,13 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Moves what still lives in the oldest entries to the newest, at most two bytes for each one appended, once most
-    /// of the journal is dead.
+    /// Moves what still lives in the oldest entries to the newest, at most two bytes for each one appended, once a third
+    /// of the journal is dead: a log may take twice the bytes of what it holds, and the two multiply.
     fn compact(&mut self) {
         let bytes = self.open.bytes();
         let added = bytes.saturating_sub(std::mem::replace(&mut self.earned, bytes));
         let (total, live) = (self.state.homes.total(), self.state.homes.live());
-        if total < COMPACT_FROM || total < live.saturating_mul(2) {
+        if total < COMPACT_FROM || total.saturating_mul(2) < live.saturating_mul(3) {
             self.credit = 0;
             return;
         }
@@ -374,8 +376,8 @@ impl<L: Log> Core<L> {
                     // What cannot be read cannot be moved. It stays where it is, and whoever needs it hears of it.
                     tracing::error!(%error, entry = self.cursor, "compaction skipped an entry of the journal");
                 }
-                // A body may begin in this entry and end many entries later.
-                let spent = bytes.max(self.open.bytes() - before);
+                // Looking at an entry costs something too, and a body may begin in it and end many entries later.
+                let spent = (bytes / LOOK).max(self.open.bytes() - before);
                 self.credit = self.credit.saturating_sub_unsigned(spent as u64);
             }
             self.cursor += 1;
