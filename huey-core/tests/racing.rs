@@ -80,6 +80,7 @@ fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
             queues: vec!["default".into()],
             tasks: Tasks::Except(Vec::new()),
             most: 3,
+            many: Tasks::ALL,
             keep: Duration::ZERO,
         };
         let level = how(&mut random);

@@ -58,7 +58,7 @@ fn write(key: &str, bytes: usize) -> Transition {
 
 fn claim(storage: &dyn Storage, most: u32) -> Vec<Claimed> {
     let (queues, tasks, keep) = (vec!["default".into()], Tasks::Except(Vec::new()), Duration::ZERO);
-    match storage.commit(Transition::Claim { queues, tasks, most, keep }, SYNCED) {
+    match storage.commit(Transition::Claim { queues, tasks, most, many: Tasks::ALL, keep }, SYNCED) {
         Ok(Outcome::Claimed { claimed, .. }) => claimed,
         other => panic!("a claim gave {other:?}"),
     }

@@ -41,7 +41,7 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
             continue;
         }
         let most = u32::try_from(free.min(MOST)).unwrap_or(1);
-        match crew.claim(Tasks::Only(crew.async_tasks.clone()), most) {
+        match crew.claim(Tasks::Only(crew.async_tasks.clone()), most, Tasks::ALL) {
             Ok(claimed) if claimed.is_empty() => {
                 crew.bell.idle_elsewhere(true);
                 crew.async_bell.notified().await;
@@ -70,7 +70,7 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
 
 /// Starts a claimed job, and says whether its beginning could be noted.
 fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, busy: &Arc<AtomicUsize>) -> bool {
-    let (place, kit, attempt) = crew.begin(job, name);
+    let (place, kit, attempt) = crew.begin(None, job, name);
     let (body, context) = match attempt.and_then(crate::execute::Attempt::start) {
         Ok(started) => started,
         Err(end) => {

@@ -27,8 +27,13 @@ impl Bell {
     }
 
     pub(crate) fn ring(&self) {
-        self.lock().rung = true;
-        self.rung.notify_one();
+        let mut inner = self.lock();
+        inner.rung = true;
+        let awaited = inner.idle > 0;
+        drop(inner);
+        if awaited {
+            self.rung.notify_one();
+        }
     }
 
     /// Blocks until it rings, or for `most`. Returns at once after [`close`](Self::close).

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::batch::{Ends, MOST, Shelf};
 use super::bell::Bell;
 use super::config::Owner;
 use crate::execute::{Attempt, End, Executor, Kit};
 use crate::store::{Claimed, Commit, Outcome, StorageError, Tasks, Transition};
-use crate::task::{Durability, Stopped};
+use crate::task::Stopped;
 use crate::time::monotonic;
 
 pub(crate) struct Crew {
@@ -25,6 +26,8 @@ pub(crate) struct Crew {
     attempts: Mutex<Attempts>,
     /// Rung whenever an attempt is over.
     over: Condvar,
+    pub(crate) shelf: Shelf,
+    pub(crate) ends: Ends,
 }
 
 /// The attempts between their claim and their settle.
@@ -37,6 +40,10 @@ struct Attempts {
     claiming: usize,
     /// How many claims were begun.
     claims: u64,
+    /// Attempts whose body has returned, which wait for others to be settled with.
+    unsettled: usize,
+    /// How many threads wait for a change here.
+    watchers: usize,
     /// The grace is over: what begins now is told to end at once.
     interrupted: bool,
 }
@@ -68,6 +75,8 @@ impl Crew {
             stopping: AtomicBool::new(false),
             attempts: Mutex::default(),
             over: Condvar::new(),
+            shelf: Shelf::default(),
+            ends: Ends::default(),
         }
     }
 
@@ -88,24 +97,51 @@ impl Crew {
         self.executor.storage.wake();
     }
 
-    /// Takes up to `most` jobs. What ended at pick-up has been told of when this returns.
-    pub(crate) fn claim(&self, tasks: Tasks, most: u32) -> Result<Vec<Claimed>, StorageError> {
-        {
-            let mut attempts = self.lock();
+    /// Changes what is known of the attempts, and tells who waits for it.
+    fn change<T>(&self, change: impl FnOnce(&mut Attempts) -> T) -> T {
+        let mut attempts = self.lock();
+        let changed = change(&mut attempts);
+        let watched = attempts.watchers > 0;
+        drop(attempts);
+        if watched {
+            self.over.notify_all();
+        }
+        changed
+    }
+
+    /// The next job for a worker: one that was claimed with others, or one of a new claim, which takes more than one of
+    /// `many`.
+    pub(crate) fn next_job(&self, many: impl FnOnce() -> Tasks) -> Result<Option<Claimed>, StorageError> {
+        if let Some(job) = self.shelf.next() {
+            return Ok(Some(job));
+        }
+        let most = u32::try_from(MOST).unwrap_or(1);
+        let mut claimed = self.claim(Tasks::Except(self.async_tasks.clone()), most, many())?.into_iter();
+        let first = claimed.next();
+        if first.is_some() {
+            self.shelf.put(claimed);
+            // There may be more, for the next one who sleeps.
+            self.bell.ring();
+        }
+        Ok(first)
+    }
+
+    /// Takes up to `most` jobs, one of them unless they are of `many`. What ended at pick-up has been told of when this
+    /// returns.
+    pub(crate) fn claim(&self, tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
+        self.change(|attempts| {
             attempts.claiming += 1;
             attempts.claims += 1;
-        }
-        let claimed = self.claim_now(tasks, most);
-        self.lock().claiming -= 1;
-        self.over.notify_all();
+        });
+        let claimed = self.claim_now(tasks, most, many);
+        self.change(|attempts| attempts.claiming -= 1);
         claimed
     }
 
-    fn claim_now(&self, tasks: Tasks, most: u32) -> Result<Vec<Claimed>, StorageError> {
+    fn claim_now(&self, tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
         let keep = self.executor.defaults.retention.unwrap_or(crate::execute::KEEP);
-        let transition = Transition::Claim { queues: self.queues.clone(), tasks, most, keep };
-        let how = Commit { durability: Durability::Relaxed, hold: false };
-        match self.executor.storage.commit(transition, how)? {
+        let transition = Transition::Claim { queues: self.queues.clone(), tasks, most, many, keep };
+        match self.executor.storage.commit(transition, Commit::RELAXED)? {
             Outcome::Claimed { claimed, ended } => {
                 for end in ended {
                     self.executor.ended_at_pick_up(end);
@@ -116,26 +152,31 @@ impl Crew {
         }
     }
 
-    /// Prepares a claimed job: its place, its kit, and what to run.
-    pub(crate) fn begin(self: &Arc<Self>, claimed: Claimed, worker: &Arc<str>) -> (Place, Kit, Result<Attempt, End>) {
+    /// Prepares a claimed job: its place, which may be one whose attempt has returned, its kit, and what to run.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        place: Option<Place>,
+        claimed: Claimed,
+        worker: &Arc<str>,
+    ) -> (Place, Kit, Result<Attempt, End>) {
         let lease = claimed.lease;
         let owner = (self.owner)(lease.id);
         let (kit, attempt) = self.executor.begin(claimed, worker, Some(owner));
-        let place = {
-            let slot = self.executor.take_slot();
-            let mut attempts = self.lock();
-            if attempts.interrupted {
-                kit.stop.because(Stopped::Shutdown);
-            }
-            let running = Running {
-                kit: kit.clone(),
-                returned: false,
-                #[cfg(feature = "tokio")]
-                cancel: None,
-            };
-            attempts.running.insert(slot, running);
-            Place { crew: Arc::clone(self), slot }
+        let place = place.unwrap_or_else(|| Place { crew: Arc::clone(self), slot: self.executor.take_slot() });
+        let running = Running {
+            kit: kit.clone(),
+            returned: false,
+            #[cfg(feature = "tokio")]
+            cancel: None,
         };
+        let interrupted = {
+            let mut attempts = self.lock();
+            attempts.running.insert(place.slot, running);
+            attempts.interrupted
+        };
+        if interrupted {
+            kit.stop.because(Stopped::Shutdown);
+        }
         let attempt = attempt.and_then(|attempt| match self.executor.storage.begin(place.slot, lease) {
             Ok(()) => Ok(attempt),
             Err(error) => {
@@ -148,10 +189,43 @@ impl Crew {
 
     /// Settles an attempt and gives its place back once that is done.
     pub(crate) fn settle(&self, place: Place, kit: Kit, end: End) {
-        if let Some(running) = self.lock().running.get_mut(&place.slot) {
+        self.returned(&place, 0);
+        self.executor.settle(kit, end, move || drop(place));
+    }
+
+    /// Settles an attempt together with others: at once if that is asked for, else within a millisecond. Its place may
+    /// be given to another: should the process die first, the job goes back as if it had not begun.
+    pub(crate) fn settle_with_others(&self, place: &Place, kit: Kit, end: End, now: bool) {
+        self.returned(place, 1);
+        let now = now || self.executor.waiters.any(kit.id());
+        self.settle_all(self.ends.add(kit, end, now));
+    }
+
+    /// Settles what was put off.
+    pub(crate) fn settle_all(&self, ends: Vec<(Kit, End)>) {
+        if ends.is_empty() {
+            return;
+        }
+        let count = ends.len();
+        self.executor.settle_relaxed(ends);
+        self.change(|attempts| attempts.unsettled -= count);
+    }
+
+    /// The body at a place has returned.
+    fn returned(&self, place: &Place, put_off: usize) {
+        let mut attempts = self.lock();
+        attempts.unsettled += put_off;
+        if let Some(running) = attempts.running.get_mut(&place.slot) {
             running.returned = true;
         }
-        self.executor.settle(kit, end, move || drop(place));
+    }
+
+    /// Gives back what was claimed and not begun.
+    pub(crate) fn clear_shelf(&self) {
+        let left = self.shelf.clear();
+        if !left.is_empty() {
+            self.executor.give_back(left.iter().map(|job| job.lease));
+        }
     }
 
     /// A thread of the crew begins.
@@ -160,8 +234,7 @@ impl Crew {
     }
 
     pub(crate) fn sign_off(&self) {
-        self.lock().hands -= 1;
-        self.over.notify_all();
+        self.change(|attempts| attempts.hands -= 1);
     }
 
     #[cfg(feature = "tokio")]
@@ -186,29 +259,35 @@ impl Crew {
 
     /// Waits until no claim and no attempt is underway.
     pub(crate) fn wait_settled(&self) {
-        self.wait_while(None, |attempts| !attempts.running.is_empty() || attempts.claiming > 0);
+        self.wait_while(None, |attempts| {
+            !attempts.running.is_empty() || attempts.claiming > 0 || attempts.unsettled > 0
+        });
     }
 
     /// Waits until no attempt whose body has returned is unsettled, or `until` has come.
     pub(crate) fn wait_returned(&self, until: Option<Instant>) {
-        self.wait_while(until, |attempts| attempts.running.values().any(|running| running.returned));
+        self.wait_while(until, |attempts| {
+            attempts.unsettled > 0 || attempts.running.values().any(|running| running.returned)
+        });
     }
 
     fn wait_while(&self, until: Option<Instant>, busy: impl Fn(&Attempts) -> bool) -> bool {
         let mut attempts = self.lock();
+        attempts.watchers += 1;
         while busy(&attempts) {
             attempts = match until {
                 None => self.over.wait(attempts).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(monotonic());
                     if left.is_zero() {
-                        return false;
+                        break;
                     }
                     self.over.wait_timeout(attempts, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
-        true
+        attempts.watchers -= 1;
+        !busy(&attempts)
     }
 
     /// Tells every running body to end.
@@ -248,10 +327,7 @@ impl Crew {
 impl Drop for Place {
     fn drop(&mut self) {
         self.crew.executor.storage.end(self.slot);
-        let mut attempts = self.crew.lock();
-        attempts.running.remove(&self.slot);
-        drop(attempts);
+        self.crew.change(|attempts| attempts.running.remove(&self.slot));
         self.crew.executor.give_slot(self.slot);
-        self.crew.over.notify_all();
     }
 }

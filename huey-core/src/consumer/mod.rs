@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod batch;
 mod bell;
 mod config;
 mod crew;

@@ -39,7 +39,13 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
     for number in 1..=workers {
         let name: Arc<str> = format!("huey-worker-{number}").into();
-        spawn(&crew, &name, worker::work)?;
+        crew.ends.join();
+        let work = |crew: &Arc<Crew>, name: &Arc<str>| {
+            // Left also if it panics: the last one to leave ends the settler.
+            let _leaves = Leaves(crew);
+            worker::work(crew, name);
+        };
+        spawn(&crew, &name, work).inspect_err(|_| crew.ends.leave())?;
     }
     if runs_async {
         #[cfg(feature = "tokio")]
@@ -49,8 +55,23 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
             }
         })?;
     }
+    if workers > 0 {
+        spawn(&crew, &"huey-settler".into(), |crew, _| {
+            while let Some(late) = crew.ends.late() {
+                crew.settle_all(late);
+            }
+        })?;
+    }
     spawn(&crew, &"huey-scheduler".into(), |crew, _| schedule(crew))?;
     Ok(handle)
+}
+
+struct Leaves<'a>(&'a Crew);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.ends.leave();
+    }
 }
 
 /// Starts a thread that signs on at once, and off however it ends.
@@ -86,6 +107,7 @@ fn schedule(crew: &Arc<Crew>) {
 /// Sees the crew off: lets running jobs end within the grace, then interrupts them, then gives back what is left.
 pub(crate) fn see_off(crew: &Arc<Crew>, grace: Duration) -> Result<()> {
     crew.stop_claiming();
+    crew.clear_shelf();
     if crew.wait_done(monotonic().checked_add(grace)) {
         return Ok(());
     }

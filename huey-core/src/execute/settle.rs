@@ -10,6 +10,7 @@ use super::context::{About, Context, Stop};
 use super::retry::{self, Decided};
 use crate::enqueue::{Registration, Registry, explain_missing};
 use crate::error::TaskError;
+use crate::id::JobId;
 use crate::job::{Head, Origin};
 use crate::signal::{Final, Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::state::JobState;
@@ -174,40 +175,56 @@ impl Executor {
     /// Settles an attempt, and calls `settled` once that is inserted, or durable where that is asked for. A worker does
     /// not wait for the disk: what is announced waits.
     pub(crate) fn settle(self: &Arc<Self>, kit: Kit, end: End, settled: impl FnOnce() + Send + 'static) {
-        let decided = self.decide(&kit, end);
-        let transition = settling(&kit, &decided);
-        // The note that an attempt began goes once it is settled. If a kill could take back the settle of a job that may
-        // start only once, nothing would tell that it had started.
-        let synced = kit.durability == Durability::Synced || kit.at_most_once;
-        let durability = if synced { Durability::Synced } else { Durability::Relaxed };
-        let how = Commit { durability, hold: synced || self.signals.any() };
-        if !synced {
-            let insisted = self.insist(&transition, how);
-            self.conclude(&kit, decided, insisted, how);
+        if kit.is_relaxed() {
+            self.settle_relaxed(vec![(kit, end)]);
             settled();
             return;
         }
+        // The note that an attempt began goes once it is settled. If a kill could take back the settle of a job that may
+        // start only once, nothing would tell that it had started.
+        let how = Commit { durability: Durability::Synced, hold: true };
+        let decided = self.decide(&kit, end);
+        let transition = settling([(&kit, &decided)]);
         let executor = Arc::clone(self);
-        let again = transition.clone();
         let done = move |outcome| {
             // Every settle comes by this thread, so a receiver that waits here would wait for ever.
             let _mark = WorkerMark::new(executor.waiters.key());
+            let all = vec![(kit, decided)];
             let insisted = match outcome {
-                Err(error) if is_passing(&error) => executor.insist(&again, how).repeated(),
+                Err(error) if is_passing(&error) => executor.insist(&all, how).repeated(),
                 other => Insisted { outcome: other, repeated: false },
             };
-            executor.conclude(&kit, decided, insisted, how);
+            executor.conclude(all, insisted, how);
             settled();
         };
         self.storage.submit(transition, how, Box::new(done));
     }
 
+    /// Settles attempts of relaxed jobs in one commit, and tells of them in order.
+    pub(crate) fn settle_relaxed(&self, ends: Vec<(Kit, End)>) {
+        let how = Commit { durability: Durability::Relaxed, hold: self.signals.any() };
+        let all: Vec<_> = ends.into_iter().map(|(kit, end)| self.decide(&kit, end).of(kit)).collect();
+        let insisted = self.insist(&all, how);
+        self.conclude(all, insisted, how);
+    }
+
+    /// Gives back jobs that were claimed and not begun.
+    pub(crate) fn give_back(&self, leases: impl Iterator<Item = Lease>) {
+        let verdict = Verdict::Returned { started: false };
+        let settlements: Vec<_> = leases.map(|lease| Settlement { lease, verdict: verdict.clone() }).collect();
+        let count = settlements.len();
+        if let Err(error) = self.storage.commit(Transition::Settle(settlements), Commit::RELAXED) {
+            // They are claimed until the storage is opened again.
+            tracing::error!(%error, count, "jobs that were claimed and not begun could not be given back");
+        }
+    }
+
     /// Commits until the storage has an answer. Settling goes by lease, so it may be repeated.
-    fn insist(&self, transition: &Transition, how: Commit) -> Insisted {
+    fn insist(&self, all: &[(Kit, Decided)], how: Commit) -> Insisted {
         let mut pause = Duration::from_millis(10);
         let mut repeated = false;
         loop {
-            match self.storage.commit(transition.clone(), how) {
+            match self.storage.commit(settling(all.iter().map(|(kit, decided)| (kit, decided))), how) {
                 Err(error) if is_passing(&error) => {
                     tracing::error!(%error, "an attempt could not be settled yet");
                     repeated = true;
@@ -219,52 +236,68 @@ impl Executor {
         }
     }
 
-    /// Announces the end. One that cannot be stored becomes the error that says so.
-    fn conclude(&self, kit: &Kit, decided: Decided, insisted: Insisted, how: Commit) {
-        if let Err(StorageError::Refused(why)) = &insisted.outcome {
-            let end = End::Failed(Failure::Unstorable(format!("the end of the attempt cannot be stored: {why}")));
-            let decided = self.decide(kit, end);
-            let insisted = self.insist(&settling(kit, &decided), how);
-            return self.announce(kit, decided, insisted, how);
+    /// Announces the ends. One that cannot be stored becomes the error that says so.
+    fn conclude(&self, mut all: Vec<(Kit, Decided)>, insisted: Insisted, how: Commit) {
+        match insisted.outcome {
+            Ok(Outcome::Settled(settled)) => self.announce(all, settled, insisted.repeated, how),
+            Err(StorageError::Refused(why)) if all.len() == 1 => {
+                all = all
+                    .into_iter()
+                    .map(|(kit, _)| {
+                        let why = format!("the end of the attempt cannot be stored: {why}");
+                        self.decide(&kit, End::Failed(Failure::Unstorable(why))).of(kit)
+                    })
+                    .collect();
+                match self.insist(&all, how) {
+                    Insisted { outcome: Ok(Outcome::Settled(settled)), repeated } => {
+                        self.announce(all, settled, repeated, how);
+                    }
+                    Insisted { outcome, .. } => unsettled(&all, &outcome),
+                }
+            }
+            // One of them cannot be stored.
+            Err(StorageError::Refused(_)) => {
+                for one in all {
+                    let one = vec![one];
+                    let insisted = self.insist(&one, how);
+                    self.conclude(one, insisted, how);
+                }
+            }
+            outcome => unsettled(&all, &outcome),
         }
-        self.announce(kit, decided, insisted, how);
     }
 
-    fn announce(&self, kit: &Kit, decided: Decided, insisted: Insisted, how: Commit) {
-        let id = kit.lease.id;
-        let Decided { verdict, signals, error, cause } = decided;
-        let settled = match insisted.outcome {
-            Ok(Outcome::Settled(settled)) => settled.first().copied().flatten(),
-            Ok(other) => {
-                tracing::error!(job = %id, "the storage answered a settle with {other:?}");
-                return;
+    fn announce(&self, all: Vec<(Kit, Decided)>, settled: Vec<Option<Settled>>, repeated: bool, how: Commit) {
+        let mut told = Vec::with_capacity(all.len());
+        for ((kit, decided), settled) in all.into_iter().zip(settled) {
+            // The answer to a repeated settle finds the lease gone if the first one had been done.
+            let Some(settled) = settled.or_else(|| repeated.then(|| expected(&decided.verdict))) else {
+                tracing::warn!(job = %kit.lease.id, task = %kit.task, "the attempt's lease was given away, and its end is refused");
+                continue;
+            };
+            let Decided { verdict, signals, error, cause } = decided;
+            let error = error.map(Arc::new);
+            let cause: Option<Arc<str>> = cause.map(Into::into);
+            for kind in signals {
+                self.emit(&kit, kind, error.clone(), cause.clone(), settled.due);
             }
-            Err(error) => {
-                tracing::error!(job = %id, task = %kit.task, %error, "an attempt could not be settled");
-                return;
-            }
-        };
-        // The answer to a repeated settle finds the lease gone if the first one had been done.
-        let Some(settled) = settled.or_else(|| insisted.repeated.then(|| expected(&verdict))) else {
-            tracing::warn!(job = %id, task = %kit.task, "the attempt's lease was given away, and its end is refused");
-            return;
-        };
-        let error = error.map(Arc::new);
-        let cause: Option<Arc<str>> = cause.map(Into::into);
-        for kind in signals {
-            self.emit(kit, kind, error.clone(), cause.clone(), settled.due);
+            told.push((kit, verdict, settled, error, cause));
         }
         // Before the waiters are told: who registers too late for that must find the end in the store.
         if how.hold {
-            self.storage.release(&[id]);
+            let ids: Vec<_> = told.iter().map(|(kit, ..)| kit.lease.id).collect();
+            self.storage.release(&ids);
         }
-        if settled.state.is_ended() && self.waiters.any(id) {
-            let mut ended = Ended { error: error.map(|error| (*error).clone()), ..Ended::default() };
-            ended.cause = cause.map(|cause| cause.to_string());
-            if let Verdict::Complete { output, signature, .. } = verdict {
-                (ended.output, ended.signature) = (Some(output), signature);
+        for (kit, verdict, settled, error, cause) in told {
+            let id = kit.lease.id;
+            if settled.state.is_ended() && self.waiters.any(id) {
+                let mut ended = Ended { error: error.map(|error| (*error).clone()), ..Ended::default() };
+                ended.cause = cause.map(|cause| cause.to_string());
+                if let Verdict::Complete { output, signature, .. } = verdict {
+                    (ended.output, ended.signature) = (Some(output), signature);
+                }
+                self.waiters.tell(id, Final { task: kit.task, state: settled.state, ended });
             }
-            self.waiters.tell(id, Final { task: Arc::clone(&kit.task), state: settled.state, ended });
         }
     }
 
@@ -327,14 +360,40 @@ impl Executor {
     }
 }
 
+impl Kit {
+    /// Whether its end may reach the disk later, and its body may run a second time should that be lost.
+    pub(crate) fn is_relaxed(&self) -> bool {
+        self.durability == Durability::Relaxed && !self.at_most_once
+    }
+
+    pub(crate) fn id(&self) -> JobId {
+        self.lease.id
+    }
+}
+
+impl Decided {
+    fn of(self, kit: Kit) -> (Kit, Self) {
+        (kit, self)
+    }
+}
+
 impl std::fmt::Display for Kit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the job {} of `{}`", self.lease.id, self.task)
     }
 }
 
-fn settling(kit: &Kit, decided: &Decided) -> Transition {
-    Transition::Settle(vec![Settlement { lease: kit.lease, verdict: decided.verdict.clone() }])
+fn settling<'a>(all: impl IntoIterator<Item = (&'a Kit, &'a Decided)>) -> Transition {
+    let settlement =
+        |(kit, decided): (&Kit, &Decided)| Settlement { lease: kit.lease, verdict: decided.verdict.clone() };
+    Transition::Settle(all.into_iter().map(settlement).collect())
+}
+
+/// Logs that the storage gave no answer that settles these attempts.
+fn unsettled(all: &[(Kit, Decided)], outcome: &Result<Outcome, StorageError>) {
+    for (kit, _) in all {
+        tracing::error!(job = %kit.lease.id, task = %kit.task, ?outcome, "an attempt could not be settled");
+    }
 }
 
 /// An outcome, and whether the transition may have been done before it.

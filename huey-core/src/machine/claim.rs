@@ -29,7 +29,7 @@ pub(super) struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    pub(super) fn decide(&self, queues: &[String], tasks: &Tasks, most: u32) -> Result<Decided, Refusal> {
+    pub(super) fn decide(&self, queues: &[String], tasks: &Tasks, most: u32, many: &Tasks) -> Result<Decided, Refusal> {
         let mut decided = Decided::default();
         let (mut claimed, mut ended) = (Vec::new(), Vec::new());
         let queues: Vec<u32> = queues.iter().filter_map(|queue| self.state.names.number(queue)).collect();
@@ -43,11 +43,18 @@ impl Claim<'_> {
                 }
             }
             Suspicion::None => {
+                let many = Wanted::new(self.state, many);
+                let mut alone = false;
                 for queue in queues {
                     let mut turns = Turns::new(self.state, queue, tasks);
-                    while claimed.len() < most as usize && ended.len() < MOST_ENDED {
+                    while claimed.len() < most as usize && ended.len() < MOST_ENDED && !alone {
                         let Some(work) = turns.next() else { break };
+                        alone = !many.takes(work.item.task);
+                        if alone && !claimed.is_empty() {
+                            break;
+                        }
                         self.pick_up(work, &mut claimed, &mut ended, &mut decided)?;
+                        alone &= !claimed.is_empty();
                     }
                 }
             }

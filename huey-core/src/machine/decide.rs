@@ -35,8 +35,8 @@ pub(crate) fn decide(
     match transition {
         Transition::Reserve { count } => Ok(reserve(state, count)),
         Transition::Enqueue { jobs, writes } => enqueue(state, jobs, writes),
-        Transition::Claim { queues, tasks, most, keep } => {
-            claim::Claim { state, fetch, now, keep }.decide(&queues, &tasks, most)
+        Transition::Claim { queues, tasks, most, many, keep } => {
+            claim::Claim { state, fetch, now, keep }.decide(&queues, &tasks, most, &many)
         }
         Transition::Settle(settlements) => settle::settle(state, fetch, settlements, now),
         Transition::Heartbeat(leases) => {

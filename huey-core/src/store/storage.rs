@@ -170,6 +170,11 @@ pub struct Commit {
     pub hold: bool,
 }
 
+impl Commit {
+    /// Told once it is inserted.
+    pub const RELAXED: Self = Self { durability: Durability::Relaxed, hold: false };
+}
+
 /// Where jobs live.
 ///
 /// Every method may be called from any thread at any time. `commit` is atomic: all of a transition or nothing of it.

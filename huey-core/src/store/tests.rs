@@ -72,7 +72,7 @@ impl Bench {
 
 fn claim() -> Transition {
     let (queues, tasks) = (vec!["default".into()], Tasks::Except(Vec::new()));
-    Transition::Claim { queues, tasks, most: 9, keep: Duration::ZERO }
+    Transition::Claim { queues, tasks, most: 9, many: Tasks::ALL, keep: Duration::ZERO }
 }
 
 fn write(bytes: usize) -> Transition {

@@ -36,6 +36,9 @@ pub enum Transition {
         tasks: Tasks,
         /// At most so many.
         most: u32,
+        /// The tasks of which more than one may be given out at once: the first job that is of none of them ends the
+        /// claim, or is all of it.
+        many: Tasks,
         /// How long the record of a job is kept that ends here.
         keep: Duration,
     },
@@ -130,6 +133,11 @@ pub enum Tasks {
     Only(Vec<String>),
     /// All but these, those that nobody knows among them.
     Except(Vec<String>),
+}
+
+impl Tasks {
+    /// All tasks.
+    pub const ALL: Self = Self::Except(Vec::new());
 }
 
 /// The token that entitles one attempt to settle a job.

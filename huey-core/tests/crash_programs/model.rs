@@ -110,7 +110,9 @@ impl Model {
                 }
                 Expected::Done
             }
-            Transition::Claim { queues, tasks, most, keep } => self.claim(queues, tasks, *most as usize, *keep, now),
+            Transition::Claim { queues, tasks, most, keep, .. } => {
+                self.claim(queues, tasks, *most as usize, *keep, now)
+            }
             Transition::Settle(all) => {
                 Expected::Settled(all.iter().map(|settlement| self.settle(settlement, now)).collect())
             }

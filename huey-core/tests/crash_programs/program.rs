@@ -247,7 +247,7 @@ impl Program {
         };
         let most = *self.random.pick(&[1, 2, 8, 64]);
         let keep = Duration::from_secs(*self.random.pick(&[0, 100]));
-        self.commit(Transition::Claim { queues, tasks, most, keep })
+        self.commit(Transition::Claim { queues, tasks, most, many: Tasks::ALL, keep })
     }
 
     fn leases(&self) -> Vec<Lease> {

@@ -12,6 +12,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "a job that comes back keeps its place", run: place },
     Check { name: "queues are taken from in the order named, and only they", run: queues },
     Check { name: "a claim takes the tasks that it asks for", run: tasks },
+    Check { name: "a claim takes several jobs only of tasks that allow it", run: many },
     Check { name: "a job is due once its instant has come, equality included", run: due },
     Check { name: "a clock that goes back neither loses nor repeats a job", run: backwards },
     Check { name: "a job past its deadline ends as expired when its turn comes", run: expiry },
@@ -158,6 +159,25 @@ fn heartbeat(subject: &dyn Subject) {
     assert_eq!(kit.commit(Transition::Heartbeat(leases), SYNCED), Outcome::Alive(vec![false, true]));
 }
 
+fn many(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let quick = || Tasks::Only(vec!["quick".into()]);
+    for task in ["quick", "quick", "slow", "quick", "slow", "slow", "quick"] {
+        kit.add(|job| job.task = task.into());
+    }
+    let queues = ["nobody's", "default"];
+    let mut taken = Vec::new();
+    for _ in 0..6 {
+        let (claimed, _) = kit.claim_many(&queues, Tasks::ALL, 64, quick());
+        taken.push(claimed.iter().map(|job| job.task.to_string()).collect::<Vec<_>>().join(" "));
+    }
+    assert_eq!(taken, ["quick quick", "slow", "quick", "slow", "slow", "quick"], "in order, and a slow one by itself");
+    for _ in 0..3 {
+        kit.add(|job| job.task = "quick".into());
+    }
+    assert_eq!(kit.claim_many(&queues, Tasks::ALL, 2, quick()).0.len(), 2, "no more than asked for");
+}
+
 fn two_consumers(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let other = kit.subject.second(&kit.storage);
@@ -172,6 +192,7 @@ fn two_consumers(subject: &dyn Subject) {
             queues: vec!["default".into()],
             tasks: Tasks::Except(Vec::new()),
             most: 3,
+            many: Tasks::ALL,
             keep: Duration::ZERO,
         };
         let Ok(Outcome::Claimed { claimed, .. }) = kit.commit_at(&**storage, claim, SYNCED) else { continue };

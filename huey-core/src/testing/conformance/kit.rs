@@ -161,8 +161,18 @@ impl<'a> Kit<'a> {
     }
 
     pub(super) fn claim_from(&self, queues: &[&str], tasks: Tasks, most: u32) -> (Vec<Claimed>, Vec<EndedAtPickUp>) {
+        self.claim_many(queues, tasks, most, Tasks::ALL)
+    }
+
+    pub(super) fn claim_many(
+        &self,
+        queues: &[&str],
+        tasks: Tasks,
+        most: u32,
+        many: Tasks,
+    ) -> (Vec<Claimed>, Vec<EndedAtPickUp>) {
         let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
-        let outcome = self.commit(Transition::Claim { queues, tasks, most, keep: KEEP }, SYNCED);
+        let outcome = self.commit(Transition::Claim { queues, tasks, most, many, keep: KEEP }, SYNCED);
         // What was claimed for an answer that nobody heard goes back.
         self.commit(Transition::Reclaim, SYNCED);
         match outcome {

@@ -1,0 +1,74 @@
+//! Measures the queue beside what it stands on: raw sled with the same bytes, a write and a sync, a hop over a channel.
+//!
+//! ```text
+//! cargo run --release -p huey-bench -- all
+//! cargo run --release -p huey-bench -- drain [--work FOLDER] [--json FILE]
+//! ```
+//!
+//! Machines differ and are never quiet, so every figure stands beside a baseline that was measured in the same run,
+//! round by round in turns, and the ratio of the two is what counts. Figures are medians of the rounds.
+
+mod args;
+mod backlog;
+mod drain;
+mod enqueue;
+mod figure;
+mod hooks;
+mod idle;
+mod latency;
+mod place;
+mod raw;
+
+use std::process::ExitCode;
+
+use args::Args;
+use figure::Figure;
+use huey::BoxError;
+
+type Scenario = fn(&Args) -> Result<Vec<Figure>, BoxError>;
+
+/// Every scenario, in the order of `all`.
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("enqueue", enqueue::one_by_one),
+    ("enqueue-threads", enqueue::threads),
+    ("drain", drain::run),
+    ("roundtrip", latency::roundtrip),
+    ("latency", latency::idle),
+    ("lateness", latency::lateness),
+    ("backlog", backlog::run),
+    ("idle", idle::run),
+    ("hooks", hooks::run),
+];
+
+fn main() -> ExitCode {
+    match Args::parse(std::env::args().skip(1)).and_then(|args| run(&args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let names: Vec<_> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+            eprintln!(
+                "huey-bench: {error}\nusage: huey-bench all | {} [--work FOLDER] [--json FILE]",
+                names.join(" | ")
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), BoxError> {
+    let wanted: Vec<_> =
+        SCENARIOS.iter().filter(|(name, _)| args.scenario() == "all" || args.scenario() == *name).collect();
+    if wanted.is_empty() {
+        return Err(format!("there is no scenario `{}`", args.scenario()).into());
+    }
+    figure::print_head();
+    let mut figures = Vec::new();
+    for (_, scenario) in wanted {
+        let measured = scenario(args)?;
+        measured.iter().for_each(figure::print_row);
+        figures.extend(measured);
+    }
+    if let Some(path) = args.json() {
+        std::fs::write(path, figure::json(&figures))?;
+    }
+    Ok(())
+}
