@@ -29,8 +29,9 @@ fn quick(#[data] gate: &Gate, number: u32) -> u32 {
 
 /// A queue with one worker that has seen the task often enough to call it quick, and knows nothing else.
 fn gated() -> (Huey, Receiver<u32>, Sender<()>) {
-    let ((began, begun), (go, go_on)) = (channel(), channel());
-    let (huey, ..) = queue_with(|builder| builder.data(Gate { began, go_on: Mutex::new(go_on) }));
+    let (tell, begun) = channel();
+    let (go, go_on) = channel();
+    let (huey, ..) = queue_with(|builder| builder.data(Gate { began: tell, go_on: Mutex::new(go_on) }));
     (huey, begun, go)
 }
 

@@ -30,6 +30,7 @@ struct Inner {
 /// The kinds that the predicates of [`Error`] tell apart.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ErrorKind {
+    Conflict,
     BadInput,
     Codec,
     Refused { hook: String, reason: String },
@@ -50,6 +51,12 @@ pub(crate) enum ErrorKind {
 impl Error {
     pub(crate) fn new(kind: ErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner { kind, text: text.into(), source: None }))
+    }
+
+    /// The same error, of one of many jobs that were to be enqueued together.
+    pub(crate) fn of_job(mut self, index: usize) -> Self {
+        self.0.text = format!("job {index} of the bulk, counted from 0: {}", self.0.text).into();
+        self
     }
 
     pub(crate) fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
@@ -97,6 +104,12 @@ impl Error {
             ErrorKind::Refused { hook, reason } => Some((hook, reason)),
             _ => None,
         }
+    }
+
+    /// Another job holds the unique key, and the task rejects a second one; nothing was stored. The text names the job.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Conflict)
     }
 
     /// The queue or the consumer is not set up to do this: two tasks of one name, data that nobody provided.

@@ -29,11 +29,11 @@ pub use execute::Context;
 pub use handle::{JobHandle, WaitForJob};
 pub use id::JobId;
 pub use job::{Job, Origin};
-pub use queue::{EnqueueFuture, Huey, HueyBuilder};
+pub use queue::{EnqueueFuture, EnqueueManyFuture, Huey, HueyBuilder};
 pub use signal::{ReceiverResult, Signal, SignalKind};
 pub use state::JobState;
 pub use store::{Counts, Memory};
-pub use task::{Cancel, Delivery, Durability, Fatal, Retry, Step, Stopped, Task};
+pub use task::{Cancel, Delivery, Durability, Fatal, KeyPart, OnConflict, Retry, Scope, Step, Stopped, Task, Unique};
 pub use time::{Clock, Timestamp, VirtualClock};
 
 /// What the attribute's expansion names. No part of the public API.
@@ -46,8 +46,9 @@ pub mod __private {
     pub use crate::enqueue::{Decorator, HookFn, Registered, Registration, closure, named_hook};
     pub use crate::execute::context_of;
     pub use crate::task::{
-        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Need, Options,
-        OrUnit, Otherwise, Probe, Returnable, Returned, Step, Storable, Task, kind,
+        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Need, OnConflict,
+        Options, OrUnit, Otherwise, Probe, Returnable, Returned, Scope, Step, Storable, Task, UniqueRule, encode_key,
+        kind,
     };
-    pub use crate::{Context, Huey, Job, JobHandle, Result};
+    pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result};
 }

@@ -66,12 +66,14 @@ fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
                     durability: Durability::Synced,
                     at_most_once: random.one_in(9),
                     crash_limit: 0,
+                    unique: None,
+                    writes: Vec::new(),
                     body: Body { head: vec![1; 8].into(), args: vec![2; random.below(3_000)].into() },
                 })
                 .collect();
             let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
             let level = how(&mut random);
-            let enqueue = Transition::Enqueue { jobs, writes: Vec::new() };
+            let enqueue = Transition::Enqueue { jobs };
             if act(storage, &mut random, enqueue, level).is_some() && level.durability == Durability::Synced {
                 told.stored.extend(ids);
             }

@@ -43,17 +43,19 @@ fn jobs(storage: &dyn Storage, count: u32, bytes: usize) -> Vec<NewJob> {
             durability: Durability::Synced,
             at_most_once: false,
             crash_limit: 0,
+            unique: None,
+            writes: Vec::new(),
             body: Body { head: vec![1; 16].into(), args: vec![2; bytes].into() },
         })
         .collect()
 }
 
 fn enqueue(jobs: &[NewJob]) -> Transition {
-    Transition::Enqueue { jobs: jobs.to_vec(), writes: Vec::new() }
+    Transition::Enqueue { jobs: jobs.to_vec() }
 }
 
 fn write(key: &str, bytes: usize) -> Transition {
-    Transition::Enqueue { jobs: Vec::new(), writes: vec![(key.into(), vec![7; bytes].into())] }
+    Transition::Write { writes: vec![(key.into(), vec![7; bytes].into())] }
 }
 
 fn claim(storage: &dyn Storage, most: u32) -> Vec<Claimed> {

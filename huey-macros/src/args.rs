@@ -5,10 +5,12 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{Expr, ExprPath, Ident, LitStr, Path, Token, parenthesized, token};
 
 use crate::errors::Errors;
 use crate::keys::{self, Form, KEYS, Key};
+use crate::unique::Unique;
 use crate::values::{self, Setting};
 
 /// What the attribute was given, without what was wrong.
@@ -18,6 +20,7 @@ pub(crate) struct Args {
     pub(crate) root: Option<Path>,
     pub(crate) decorator: Option<Expr>,
     pub(crate) hooks: Vec<Expr>,
+    pub(crate) unique: Option<Unique>,
     /// The options, by the names of their fields.
     pub(crate) settings: Vec<(Ident, Setting)>,
 }
@@ -58,7 +61,11 @@ impl Args {
         match written {
             Written::Path(path) => {
                 let word = path.path.get_ident().and_then(|word| keys::find(&word.to_string()));
-                if let Some(Key { name, example, .. }) = word {
+                if let Some(Key { name, form: Form::Unique, .. }) = word {
+                    if first(name, path, seen, errors) {
+                        self.unique = Some(Unique::bare(path.span()));
+                    }
+                } else if let Some(Key { name, example, .. }) = word {
                     errors.at(path, format!("`{name}` has no value: write `{example}`"));
                 } else if first("decorator", path, seen, errors) {
                     self.decorator = Some(Expr::Path(path.clone()));
@@ -79,6 +86,9 @@ impl Args {
                         hooks => self.hooks.extend(hooks.into_iter().flatten()),
                     }
                 }
+                Some(Key { form: Form::Unique, .. }) => {
+                    self.unique = Some(Unique::read(name.span(), list.clone(), errors));
+                }
                 Some(key) => errors.at(name, format!("`{name}` takes one value: write `{}`", key.example)),
                 None => {}
             },
@@ -93,6 +103,7 @@ impl Args {
             Form::Decorator if matches!(values::bare(value), Expr::Path(_)) => self.decorator = Some(value.clone()),
             Form::Decorator => errors.at(value, format!("a decorator is the path of a `static`: write `{example}`")),
             Form::Hooks => errors.at(value, format!("`hooks` takes a list: write `{example}`")),
+            Form::Unique => errors.at(value, format!("`unique` takes a list: write `{example}`, or `unique` alone")),
             Form::Option(form) => {
                 if let Some(setting) = errors.keep(values::setting(key, form, value)) {
                     self.settings.push((name.clone(), setting));

@@ -182,6 +182,10 @@ fn registration(task: &Task) -> TokenStream {
         let value = setting(name, value, &p);
         quote!(#name: ::core::option::Option::Some(#value))
     });
+    let unique = task.args.unique.as_ref().map(|unique| {
+        let rule = unique.rule(name, &p);
+        quote_spanned!(unique.span.unwrap_or_else(Span::call_site)=> unique: ::core::option::Option::Some(#rule),)
+    });
     let needs = task.params.iter().filter_map(|param| match param {
         Param::Data(ty) => Some(quote!(#p::Need::of::<#ty>())),
         _ => None,
@@ -202,7 +206,7 @@ fn registration(task: &Task) -> TokenStream {
             line: ::core::line!(),
             signature: #signature,
             output: #output,
-            options: #p::Options { #(#settings,)* ..#p::Options::NONE },
+            options: #p::Options { #(#settings,)* #unique ..#p::Options::NONE },
             needs: &[#(#needs),*],
             body: __BODY,
         };
@@ -330,10 +334,27 @@ pub(crate) fn inherent(
     // An argument may be called `huey` too: this one is another name to the compiler.
     let huey = Ident::new("huey", Span::mixed_site());
     let result = quote!(#p::Result<#p::JobHandle<<#name as #p::Task>::Output>>);
+    let results = quote!(#p::Result<::std::vec::Vec<#p::JobHandle<<#name as #p::Task>::Output>>>);
+    let all_given = Ident::new("all", Span::mixed_site());
+    let types = arguments.iter().map(|argument| &argument.ty);
+    let names_again: Vec<_> = arguments.iter().map(|argument| argument.name).collect();
+    // One argument goes without a tuple around it.
+    let (tuple, pattern) = match names_again.as_slice() {
+        [only] => (quote!(#(#types)*), quote!(#only)),
+        names => (quote!((#(#types,)*)), quote!((#(#names,)*))),
+    };
+    let jobs = quote! {
+        ::core::iter::Iterator::map(
+            ::core::iter::IntoIterator::into_iter(#all_given),
+            |#pattern| Self::job(#given),
+        )
+    };
     let plain = name.unraw().to_string();
     let job_text = format!("A job that runs `{plain}` with these arguments, once it is enqueued.");
     let enqueue_text = format!("Stores a job that runs `{plain}` with these arguments.");
     let async_text = format!("Stores a job that runs `{plain}` with these arguments, and blocks no thread meanwhile.");
+    let map_text =
+        format!("Stores a job that runs `{plain}` for each of these arguments, in order: all of them or none. ");
     let with_text = format!("The next step of a chain: `{plain}` with these arguments behind the output before it.");
     quote! {
         impl #name {
@@ -359,6 +380,29 @@ pub(crate) fn inherent(
                 #all
             ) -> impl ::core::future::Future<Output = #result> + ::core::marker::Send + 'static + #captured {
                 Self::job(#given).enqueue_async(#huey)
+            }
+            #[doc = #map_text]
+            #[doc = ""]
+            #[doc = "# Errors"]
+            #[doc = ""]
+            #[doc = "If a hook refuses one of them, the arguments cannot be encoded, or the storage fails."]
+            #vis fn map #generics(
+                #huey: &#p::Huey,
+                #all_given: impl ::core::iter::IntoIterator<Item = #tuple>,
+            ) -> #results {
+                #huey.enqueue_many(#jobs)
+            }
+            #[doc = #map_text]
+            #[doc = "Blocks no thread meanwhile."]
+            #[doc = ""]
+            #[doc = "# Errors"]
+            #[doc = ""]
+            #[doc = "The future's: if a hook refuses one of them, the arguments cannot be encoded, or the storage fails."]
+            #vis fn map_async #generics(
+                #huey: &#p::Huey,
+                #all_given: impl ::core::iter::IntoIterator<Item = #tuple>,
+            ) -> #p::EnqueueManyFuture<Self> {
+                #huey.enqueue_many_async(#jobs)
             }
             #[doc = #with_text]
             #vis fn with #rest_generics(#rest) -> #p::Step<Self> {

@@ -9,6 +9,8 @@ pub(crate) enum Form {
     Decorator,
     /// The list of hooks.
     Hooks,
+    /// What makes the task's jobs unique.
+    Unique,
     /// The path of the `huey` crate.
     Crate,
     /// An option of one value.
@@ -61,6 +63,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("name", Form::Name, "name = \"shop::welcome\""),
     key("decorator", Form::Decorator, "decorator = CRITICAL"),
     key("hooks", Form::Hooks, "hooks(audit, polite)"),
+    key("unique", Form::Unique, "unique(by(user))"),
     option("queue", Value::Text, "queue = \"mail\""),
     option("priority", Value::Whole { ty: "i16", least: -0x8000, most: 0x7fff }, "priority = 10"),
     option("retries", Value::Whole { ty: "u32", least: 0, most: 0xffff_ffff }, "retries = 3"),

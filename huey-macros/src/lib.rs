@@ -13,6 +13,7 @@ mod fallback;
 mod keys;
 mod model;
 mod signature;
+mod unique;
 mod validate;
 mod values;
 
@@ -27,6 +28,7 @@ use quote::quote;
 /// - `welcome::job(..)`: a job with these arguments, to be given a delay, a priority and so on before it is enqueued;
 /// - `welcome::enqueue(&huey, ..)`: stores a job, returns its handle;
 /// - `welcome::enqueue_async(&huey, ..)`: the same without blocking a thread;
+/// - `welcome::map(&huey, [(7, "Ada".into())])`: stores a job for each tuple of arguments, all or none; `map_async` too;
 /// - `welcome::with(..)`: every argument but the first, for the next step of a chain.
 ///
 /// ```
@@ -75,6 +77,8 @@ use quote::quote;
 /// | `backoff = 2.0` | an `f64` of 1 or more: what each wait is multiplied by to give the next |
 /// | `max_delay = "1h"` | the longest wait before a retry |
 /// | `jitter = 0.1` | an `f64` from 0 to 1: the part of a wait by which it may be changed at random |
+/// | `unique` | at most one job of the task waits or runs at a time; an enqueue beside it gets that one |
+/// | `unique(by(user), scope = pending, on_conflict = reject)` | one for each value of these arguments; `key = path` takes a function of `&welcome`; `scope` is `pending`, `active` or `window("1h")`, `on_conflict` is `existing`, `reject` or `replace` |
 /// | `expires = "1h"` | how long after its enqueueing a job may be picked up |
 /// | `timeout = "30s"` | how long one attempt may take |
 /// | `retention = "1d"` | how long a result is kept; `"0s"` keeps none |

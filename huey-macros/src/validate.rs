@@ -14,7 +14,7 @@ use crate::model::{Field, Function, Param, Task, bare, find_word, flat, plain_na
 const MOST_STORED: usize = 16;
 
 /// Makes a task of the function, recording every broken rule.
-pub(crate) fn task(function: Function, args: Args, errors: &mut Errors) -> Task {
+pub(crate) fn task(function: Function, mut args: Args, errors: &mut Errors) -> Task {
     let sig = &function.sig;
     let before = errors.count();
     is_a_free_function(sig, errors);
@@ -31,6 +31,13 @@ pub(crate) fn task(function: Function, args: Args, errors: &mut Errors) -> Task 
     has_one_context(&function.marks, errors);
     stores_few_enough(&params, errors);
     let is_sound = errors.count() == before;
+    if let Some(unique) = &args.unique {
+        let before = errors.count();
+        unique.validate(&params, errors);
+        if errors.count() > before {
+            args.unique = None;
+        }
+    }
     if !function.sig.generics.params.is_empty() {
         // The types may name what the fallback does not have.
         output = parse_quote!(());

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Ends, MOST, Shelf};
 use super::bell::Bell;
 use super::config::Owner;
+use crate::enqueue::tell_discarded;
 use crate::execute::{Attempt, End, Executor, Kit};
 use crate::store::{Claimed, Commit, Outcome, StorageError, Tasks, Transition};
 use crate::task::Stopped;
@@ -139,12 +140,17 @@ impl Crew {
     }
 
     fn claim_now(&self, tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
-        let keep = self.executor.defaults.retention.unwrap_or(crate::execute::KEEP);
+        let keep = self.executor.defaults.retention.unwrap_or(crate::job::KEEP);
         let transition = Transition::Claim { queues: self.queues.clone(), tasks, most, many, keep };
         match self.executor.storage.commit(transition, Commit::RELAXED)? {
             Outcome::Claimed { claimed, ended } => {
                 for end in ended {
-                    self.executor.ended_at_pick_up(end);
+                    tell_discarded(
+                        &self.executor.signals,
+                        &self.executor.waiters,
+                        end,
+                        self.executor.storage.clock().now(),
+                    );
                 }
                 Ok(claimed)
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::hook::EnqueueHook;
-use crate::task::{Delivery, Durability, Options};
+use crate::task::{Delivery, Durability, OnConflict, Options, Scope, UniqueRule};
 
 /// A bundle of options and hooks that tasks name: `#[task(CRITICAL)]`.
 ///
@@ -122,6 +122,13 @@ impl Decorator {
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.options.durability = Some(durability);
+        self
+    }
+
+    /// At most one job of the task holds its key; see [`Unique`](crate::Unique).
+    #[must_use]
+    pub const fn unique(mut self, scope: Scope, on_conflict: OnConflict) -> Self {
+        self.options.unique = Some(UniqueRule { key: |_| Some(Vec::new()), scope, on_conflict });
         self
     }
 

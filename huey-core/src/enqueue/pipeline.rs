@@ -1,20 +1,23 @@
 //! The way of every job into the queue: hooks, one commit, what follows it.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::discard::tell_discarded;
+use super::flight::{After, Enqueued, Flight, Notice, Passed, Staged, only, panic_text};
 use super::hook::{Decision, EnqueueHook};
 use super::registration::{Registered, Registration};
-use super::request::{Callback, EnqueueOutcome, EnqueueRequest};
+use super::request::{EnqueueOutcome, EnqueueRequest};
 use crate::codec::{self, Bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
-use crate::job::{Head, Job, Origin, Terms};
+use crate::job::{Head, Job, Keyed, Origin, Terms};
 use crate::signal::{Signal, SignalKind, Signals, Waiters, WorkerMark};
-use crate::store::{Answer, Body, Commit, Missing, NewJob, Outcome, Query, Storage, StorageError, Transition};
+use crate::store::{
+    Answer, Body, Commit, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition, UniqueKey,
+};
 use crate::task::{Delivery, Durability, Options, Task};
 use crate::time::Timestamp;
 
@@ -41,30 +44,6 @@ struct Ids {
     salt: u32,
 }
 
-/// A job that passed the hooks.
-pub(crate) struct Staged {
-    job: NewJob,
-    writes: Vec<(String, Bytes)>,
-    after: After,
-}
-
-/// What is owed once the outcome is known.
-struct After {
-    callbacks: Vec<Callback>,
-    notice: Notice,
-}
-
-/// What the signals of an enqueue tell.
-struct Notice {
-    id: JobId,
-    task: &'static str,
-    queue: Cow<'static, str>,
-    origin: Origin,
-    headers: Vec<(String, String)>,
-    run_at: Timestamp,
-    delayed: bool,
-}
-
 /// What became of a request at the hooks.
 enum Verdict {
     Go,
@@ -73,13 +52,6 @@ enum Verdict {
         /// The hook that pointed to it.
         hook: &'static str,
     },
-}
-
-/// The id that a caller gets, and whether its job is new.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Enqueued {
-    pub(crate) id: JobId,
-    pub(crate) is_new: bool,
 }
 
 impl Pipeline {
@@ -95,13 +67,24 @@ impl Pipeline {
 
     /// Takes one job all the way: returns once it is stored at its level and announced.
     pub(crate) fn enqueue<T: Registered>(&self, job: Job<T>, origin: Origin) -> Result<Enqueued> {
-        match self.stage(job, origin)? {
-            Passed::Existing(enqueued) => Ok(enqueued),
-            Passed::Staged(staged) => {
-                let (transition, how, after) = self.commit_of(*staged);
+        let flight = self.stage(job, origin).map(Flight::of_one)?;
+        self.fly(flight).and_then(only)
+    }
+
+    /// Takes jobs all the way together: all or none, in one commit.
+    pub(crate) fn enqueue_many<T: Registered>(&self, jobs: impl IntoIterator<Item = Job<T>>) -> Result<Vec<Enqueued>> {
+        let flight = self.stage_many(jobs)?;
+        self.fly(flight)
+    }
+
+    fn fly(&self, mut flight: Flight) -> Result<Vec<Enqueued>> {
+        let how = flight.how(&self.signals);
+        match flight.transition() {
+            Some(transition) => {
                 let outcome = self.storage.commit(transition, how);
-                self.finish(after, outcome, how)
+                self.land(flight, outcome, how)
             }
+            None => Ok(flight.landed()),
         }
     }
 
@@ -112,20 +95,49 @@ impl Pipeline {
         origin: Origin,
         done: impl FnOnce(Result<Enqueued>) + Send + 'static,
     ) {
-        match self.stage(job, origin) {
-            Err(error) => done(Err(error)),
-            Ok(Passed::Existing(enqueued)) => done(Ok(enqueued)),
-            Ok(Passed::Staged(staged)) => {
-                let (transition, how, after) = self.commit_of(*staged);
-                let pipeline = Arc::clone(self);
-                let told = move |outcome| {
-                    // Receivers run on the thread that settles come from.
-                    let _mark = WorkerMark::new(pipeline.waiters.key());
-                    done(pipeline.finish(after, outcome, how));
-                };
-                self.storage.submit(transition, how, Box::new(told));
+        let staged = self.stage(job, origin).map(Flight::of_one);
+        self.send(staged, move |landed| done(landed.and_then(only)));
+    }
+
+    /// As [`enqueue_many`](Self::enqueue_many), but calls `done` from another thread; staging happens here.
+    pub(crate) fn submit_many<T: Registered>(
+        self: &Arc<Self>,
+        jobs: impl IntoIterator<Item = Job<T>>,
+        done: impl FnOnce(Result<Vec<Enqueued>>) + Send + 'static,
+    ) {
+        self.send(self.stage_many(jobs), done);
+    }
+
+    fn send(self: &Arc<Self>, staged: Result<Flight>, done: impl FnOnce(Result<Vec<Enqueued>>) + Send + 'static) {
+        let mut flight = match staged {
+            Ok(flight) => flight,
+            Err(error) => return done(Err(error)),
+        };
+        let how = flight.how(&self.signals);
+        let Some(transition) = flight.transition() else { return done(Ok(flight.landed())) };
+        let pipeline = Arc::clone(self);
+        let told = move |outcome| {
+            // Receivers run on the thread that settles come from.
+            let _mark = WorkerMark::new(pipeline.waiters.key());
+            done(pipeline.land(flight, outcome, how));
+        };
+        self.storage.submit(transition, how, Box::new(told));
+    }
+
+    /// Stages jobs that are to be stored together. The first refusal refuses all.
+    fn stage_many<T: Registered>(&self, jobs: impl IntoIterator<Item = Job<T>>) -> Result<Flight> {
+        let mut flight = Flight::default();
+        for (index, job) in jobs.into_iter().enumerate() {
+            match self.stage(job, Origin::Bulk) {
+                Ok(passed) => flight.add(passed),
+                Err(error) => {
+                    let error = error.of_job(index);
+                    flight.fail(&EnqueueOutcome::Failed(error.to_string()));
+                    return Err(error);
+                }
             }
         }
+        Ok(flight)
     }
 
     /// Runs the hooks. A refusal and an existing job end here, with all that is owed.
@@ -151,7 +163,7 @@ impl Pipeline {
         };
         let after = After { callbacks, notice: Notice::new(id, registration.task.name, origin, &terms, now) };
         let verdict = verdict.and_then(|verdict| match verdict {
-            Verdict::Go => Ok(Ok(self.pack(&args, id, origin, &terms)?)),
+            Verdict::Go => Ok(Ok(self.pack(&args, id, origin, &terms, writes)?)),
             Verdict::Existing { id, hook } => {
                 self.check_existing(id, hook, registration.task.name)?;
                 self.await_level(terms.durability)?;
@@ -159,12 +171,8 @@ impl Pipeline {
             }
         });
         match verdict {
-            Ok(Ok(job)) => Ok(Passed::Staged(Box::new(Staged { job, writes, after }))),
-            Ok(Err(existing)) => {
-                let notice = after.settle(&EnqueueOutcome::Existing(existing));
-                self.announce(&notice, SignalKind::Deduplicated, existing, None);
-                Ok(Passed::Existing(Enqueued { id: existing, is_new: false }))
-            }
+            Ok(Ok(job)) => Ok(Passed::Staged(Box::new(Staged { job, after }))),
+            Ok(Err(existing)) => Ok(Passed::Existing(self.deduplicated(after, existing))),
             Err(error) => {
                 self.refuse(after, &error);
                 Err(error)
@@ -174,14 +182,21 @@ impl Pipeline {
 
     fn refuse(&self, after: After, error: &Error) {
         match error.refused_by() {
-            Some((hook, reason)) => {
-                let outcome = EnqueueOutcome::Refused { hook: hook.to_owned(), reason: reason.to_owned() };
-                let notice = after.settle(&outcome);
-                let cause = format!("rejected by {hook}: {reason}");
-                self.announce(&notice, SignalKind::Rejected, notice.id, Some(cause.into()));
-            }
+            Some((hook, reason)) => self.rejected(after, hook, reason),
             None => drop(after.settle(&EnqueueOutcome::Failed(error.to_string()))),
         }
+    }
+
+    fn rejected(&self, after: After, by: &str, reason: &str) {
+        let outcome = EnqueueOutcome::Refused { hook: by.to_owned(), reason: reason.to_owned() };
+        let notice = after.settle(&outcome);
+        self.announce(&notice, SignalKind::Rejected, notice.id, Some(format!("rejected by {by}: {reason}").into()));
+    }
+
+    fn deduplicated(&self, after: After, existing: JobId) -> Enqueued {
+        let notice = after.settle(&EnqueueOutcome::Existing(existing));
+        self.announce(&notice, SignalKind::Deduplicated, existing, None);
+        Enqueued { id: existing, is_new: false }
     }
 
     fn run_hooks(&self, registration: &'static Registration, request: &mut EnqueueRequest<'_>) -> Result<Verdict> {
@@ -204,7 +219,14 @@ impl Pipeline {
     }
 
     /// What is stored. The first job of each task is decoded back: what serde writes, bincode cannot always read.
-    fn pack<T: Task>(&self, args: &T, id: JobId, origin: Origin, terms: &Terms) -> Result<NewJob> {
+    fn pack<T: Task>(
+        &self,
+        args: &T,
+        id: JobId,
+        origin: Origin,
+        terms: &Terms,
+        writes: Vec<(String, Bytes)>,
+    ) -> Result<NewJob> {
         let task = T::DEFINITION;
         let bytes = codec::encode(args)?;
         let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(task.name);
@@ -231,6 +253,8 @@ impl Pipeline {
             durability: terms.durability,
             at_most_once: terms.delivery == Delivery::AtMostOnce,
             crash_limit: terms.crash_limit,
+            unique: unique_key(terms, args, task.name)?,
+            writes,
             body: Body { head: head.encode()?.into(), args: bytes.into() },
         })
     }
@@ -252,31 +276,59 @@ impl Pipeline {
         Ok(())
     }
 
-    fn commit_of(&self, staged: Staged) -> (Transition, Commit, After) {
-        let hold = self.signals.hears(SignalKind::Enqueued) || self.signals.hears(SignalKind::Scheduled);
-        let how = Commit { durability: staged.job.durability, hold: hold || !staged.after.callbacks.is_empty() };
-        (Transition::Enqueue { jobs: vec![staged.job], writes: staged.writes }, how, staged.after)
-    }
-
-    /// Tells everybody what came of a commit, and lets the job go.
-    fn finish(&self, after: After, outcome: Result<Outcome, StorageError>, how: Commit) -> Result<Enqueued> {
-        let id = after.notice.id;
-        let told = match outcome {
-            Ok(_) => EnqueueOutcome::Stored(id),
+    /// Tells everybody what came of a commit, and lets the jobs go.
+    fn land(&self, mut flight: Flight, outcome: Result<Outcome, StorageError>, how: Commit) -> Result<Vec<Enqueued>> {
+        let placed = match outcome {
+            Ok(Outcome::Enqueued(placed)) if placed.len() == flight.afters.len() => placed,
+            Ok(other) => {
+                let error = Error::damaged(format!("the storage answered an enqueue with {other:?}"));
+                flight.fail(&EnqueueOutcome::Failed(error.to_string()));
+                return Err(error);
+            }
+            Err(StorageError::Conflict { index, holder }) => return Err(self.conflict(flight, index as usize, holder)),
             Err(error) => {
                 let error = Error::from(error);
-                after.settle(&EnqueueOutcome::Failed(error.to_string()));
+                flight.fail(&EnqueueOutcome::Failed(error.to_string()));
                 return Err(error);
             }
         };
-        let released = Release { storage: &*self.storage, id: how.hold.then_some(id) };
-        let notice = after.settle(&told);
-        self.announce(&notice, SignalKind::Enqueued, id, None);
-        if notice.delayed {
-            self.announce(&notice, SignalKind::Scheduled, id, None);
+        let released =
+            Release { storage: &*self.storage, ids: if how.hold { flight.held(&placed) } else { Vec::new() } };
+        for ((index, after), placed) in std::mem::take(&mut flight.afters).into_iter().zip(placed) {
+            let id = after.notice.id;
+            let enqueued = match placed {
+                Placed::Existing(existing) => self.deduplicated(after, existing),
+                Placed::New | Placed::Replaced(_) => {
+                    let notice = after.settle(&EnqueueOutcome::Stored(id));
+                    if let Placed::Replaced(replaced) = placed {
+                        tell_discarded(&self.signals, &self.waiters, *replaced, self.storage.clock().now());
+                    }
+                    self.announce(&notice, SignalKind::Enqueued, id, None);
+                    if notice.delayed {
+                        self.announce(&notice, SignalKind::Scheduled, id, None);
+                    }
+                    Enqueued { id, is_new: true }
+                }
+            };
+            flight.land(index, enqueued);
         }
         drop(released);
-        Ok(Enqueued { id, is_new: true })
+        Ok(flight.landed())
+    }
+
+    /// Another job holds the unique key of one of these, and nothing was stored.
+    fn conflict(&self, mut flight: Flight, index: usize, holder: JobId) -> Error {
+        let reason = format!("its unique key is held by the job {holder}");
+        let many = flight.afters.len() > 1;
+        let Some((place, after)) = flight.take_after(index) else {
+            return Error::damaged("the storage answered an enqueue with a conflict of a job that was not in it");
+        };
+        let text = format!("another job of `{}` is in the queue: {reason}", after.notice.task);
+        let error = Error::new(ErrorKind::Conflict, text);
+        let error = if many { error.of_job(place) } else { error };
+        flight.fail(&EnqueueOutcome::Failed(error.to_string()));
+        self.rejected(after, "unique", &reason);
+        error
     }
 
     fn announce(&self, notice: &Notice, kind: SignalKind, id: JobId, cause: Option<Arc<str>>) {
@@ -315,59 +367,36 @@ impl Pipeline {
     }
 }
 
-/// What staging came to.
-enum Passed {
-    Staged(Box<Staged>),
-    Existing(Enqueued),
-}
-
-impl Notice {
-    fn new(id: JobId, task: &'static str, origin: Origin, terms: &Terms, now: Timestamp) -> Self {
-        Self {
-            id,
-            task,
-            queue: terms.queue.clone(),
-            origin,
-            headers: terms.headers.clone(),
-            run_at: terms.run_at,
-            delayed: terms.run_at > now,
-        }
-    }
-}
-
-impl After {
-    /// Runs the callbacks, the last one left first.
-    fn settle(mut self, outcome: &EnqueueOutcome) -> Notice {
-        for callback in std::mem::take(&mut self.callbacks).into_iter().rev() {
-            if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
-                tracing::error!(job = %self.notice.id, task = self.notice.task, "an after_commit callback panicked");
-            }
-        }
-        self.notice
-    }
-}
-
 fn refusal(hook: &str, task: &str, reason: String) -> Error {
     let text = format!("the hook `{hook}` refused to enqueue `{task}`: {reason}");
     Error::new(ErrorKind::Refused { hook: hook.to_owned(), reason }, text)
 }
 
-/// Lets a job go, however what follows its commit ends.
+/// The key that a job is to hold alone, as it is stored.
+fn unique_key<T: Task>(terms: &Terms, args: &T, task: &str) -> Result<Option<UniqueKey>> {
+    let unique = match &terms.unique {
+        Keyed::Fixed(unique) => Some(unique.clone()),
+        Keyed::Rule(rule) => rule.of(args),
+        Keyed::No => None,
+    };
+    unique
+        .map(|unique| {
+            let key = unique.stored_key(task)?.into();
+            Ok(UniqueKey { key, scope: unique.scope, on_conflict: unique.on_conflict, keep: terms.keep })
+        })
+        .transpose()
+}
+
+/// Lets jobs go, however what follows their commit ends.
 struct Release<'a> {
     storage: &'a dyn Storage,
-    id: Option<JobId>,
+    ids: Vec<JobId>,
 }
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.storage.release(&[id]);
+        if !self.ids.is_empty() {
+            self.storage.release(&self.ids);
         }
     }
-}
-
-/// The message of a panic.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a value that is no text".into())
 }

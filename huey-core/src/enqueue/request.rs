@@ -11,8 +11,8 @@ use super::hook::HookResult;
 use crate::codec::{self, Bytes};
 use crate::error::Result;
 use crate::id::JobId;
-use crate::job::{Origin, Terms, deadline};
-use crate::task::{Definition, Durability, Task};
+use crate::job::{Keyed, Origin, Terms, deadline};
+use crate::task::{Definition, Durability, Task, Unique};
 use crate::time::Timestamp;
 
 /// What an enqueue came to, as `after_commit` callbacks see it.
@@ -170,6 +170,22 @@ impl EnqueueRequest<'_> {
     /// Changes how long one attempt may take; `None` for as long as it likes.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.terms.timeout = timeout;
+    }
+
+    /// The unique key that the job is to hold, as its task, its caller or a hook before this one said. A key that is made
+    /// of the arguments cannot be seen by a typed hook, to which they are lent.
+    #[must_use]
+    pub fn unique(&self) -> Option<Unique> {
+        match &self.terms.unique {
+            Keyed::Fixed(unique) => Some(unique.clone()),
+            Keyed::Rule(rule) => self.args.as_deref().and_then(|args| rule.of(args)),
+            Keyed::No => None,
+        }
+    }
+
+    /// Changes the unique key; `None` for none.
+    pub fn set_unique(&mut self, unique: Option<Unique>) {
+        self.terms.unique = unique.map_or(Keyed::No, Keyed::Fixed);
     }
 
     /// What must have happened before the enqueue returns.

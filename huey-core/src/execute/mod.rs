@@ -13,4 +13,4 @@ mod settle;
 pub(crate) use attempt::AsyncBody;
 pub(crate) use attempt::{Attempt, End};
 pub use context::{Context, context_of};
-pub(crate) use settle::{Executor, KEEP, Kit};
+pub(crate) use settle::{Executor, Kit};

@@ -11,18 +11,14 @@ use super::retry::{self, Decided};
 use crate::enqueue::{Registration, Registry, explain_missing};
 use crate::error::TaskError;
 use crate::id::JobId;
-use crate::job::{Head, Origin};
+use crate::job::{Head, KEEP, Origin};
 use crate::signal::{Final, Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::state::JobState;
 use crate::store::{
-    Claimed, Commit, Ended, EndedAtPickUp, Lease, Outcome, Settled, Settlement, Storage, StorageError, Transition,
-    Verdict,
+    Claimed, Commit, Ended, Lease, Outcome, Settled, Settlement, Storage, StorageError, Transition, Verdict,
 };
 use crate::task::{Data, Durability, Failure, Options};
 use crate::time::Timestamp;
-
-/// How long a result is kept if nobody said.
-pub(crate) const KEEP: Duration = Duration::from_hours(1);
 
 /// What running jobs needs of a queue.
 pub(crate) struct Executor {
@@ -298,37 +294,6 @@ impl Executor {
                 }
                 self.waiters.tell(id, Final { task: kit.task, state: settled.state, ended });
             }
-        }
-    }
-
-    /// Tells of a job that ended when it was picked up.
-    pub(crate) fn ended_at_pick_up(&self, end: EndedAtPickUp) {
-        let head = Head::decode(&end.head);
-        let kinds: &[SignalKind] = match (end.state, end.rescued) {
-            (JobState::Expired, _) => &[SignalKind::Expired],
-            (JobState::Revoked, _) => &[SignalKind::Revoked],
-            (JobState::Lost, _) => &[SignalKind::Interrupted],
-            (_, true) => &[SignalKind::Rescued, SignalKind::Dead],
-            (_, false) => &[SignalKind::Dead],
-        };
-        for kind in kinds.iter().filter(|kind| self.signals.hears(**kind)) {
-            self.signals.emit(Signal {
-                kind: *kind,
-                sequence: 0,
-                id: end.id,
-                task: Arc::clone(&end.task),
-                queue: Arc::clone(&end.queue),
-                at: self.storage.clock().now(),
-                origin: head.as_ref().map_or(Origin::Call { parent: None }, |head| head.origin),
-                headers: head.as_ref().map(|head| head.headers.clone()).unwrap_or_default().into(),
-                run_at: None,
-                attempt: 0,
-                error: end.ended.error.clone().map(Arc::new),
-                cause: end.ended.cause.as_deref().map(Into::into),
-            });
-        }
-        if self.waiters.any(end.id) {
-            self.waiters.tell(end.id, Final { task: end.task, state: end.state, ended: end.ended });
         }
     }
 

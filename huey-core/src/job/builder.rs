@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::task::{Durability, Task};
+use crate::task::{Durability, Task, Unique};
 use crate::time::Timestamp;
 
 /// One request to run a task, with its arguments; `welcome::job(7, "Ada".into())` makes one.
@@ -28,6 +28,7 @@ pub(crate) struct Choices {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) queue: Option<Cow<'static, str>>,
     pub(crate) durability: Option<Durability>,
+    pub(crate) unique: Option<Unique>,
 }
 
 /// The run time of a job.
@@ -97,6 +98,12 @@ impl<T: Task> Job<T> {
     /// What must have happened before the enqueue returns.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.choices.durability = Some(durability);
+        self
+    }
+
+    /// The key that the job is to hold alone, in the place of what its task says.
+    pub fn unique(mut self, unique: Unique) -> Self {
+        self.choices.unique = Some(unique);
         self
     }
 

@@ -9,4 +9,4 @@ pub use builder::Job;
 pub(crate) use builder::set_header;
 pub(crate) use envelope::Head;
 pub use origin::Origin;
-pub(crate) use terms::{DEFAULT_QUEUE, Terms, deadline};
+pub(crate) use terms::{DEFAULT_QUEUE, KEEP, Keyed, Terms, deadline};

@@ -4,11 +4,25 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::builder::{Choices, When};
-use crate::task::{Delivery, Durability, Options};
+use crate::task::{Delivery, Durability, Options, Unique, UniqueRule};
 use crate::time::Timestamp;
 
 /// The queue of a job for which nobody named one.
 pub(crate) const DEFAULT_QUEUE: &str = "default";
+
+/// How long a result is kept if nobody said.
+pub(crate) const KEEP: Duration = Duration::from_hours(1);
+
+/// How a job comes to its unique key.
+#[derive(Clone, Debug)]
+pub(crate) enum Keyed {
+    /// By its task's rule, from the arguments as the hooks leave them.
+    Rule(UniqueRule),
+    /// As the caller or a hook said.
+    Fixed(Unique),
+    /// It has none.
+    No,
+}
 
 /// Everything about a job but its arguments, its id and its origin.
 #[derive(Clone, Debug)]
@@ -23,6 +37,8 @@ pub(crate) struct Terms {
     pub(crate) durability: Durability,
     pub(crate) delivery: Delivery,
     pub(crate) crash_limit: u8,
+    pub(crate) unique: Keyed,
+    pub(crate) keep: Duration,
 }
 
 impl Terms {
@@ -45,6 +61,12 @@ impl Terms {
             durability: choices.durability.or(options.durability).unwrap_or_default(),
             delivery: options.delivery.unwrap_or_default(),
             crash_limit: options.crash_limit.unwrap_or(Self::CRASH_LIMIT),
+            unique: match (choices.unique, options.unique) {
+                (Some(unique), _) => Keyed::Fixed(unique),
+                (None, Some(rule)) => Keyed::Rule(rule),
+                (None, None) => Keyed::No,
+            },
+            keep: options.retention.unwrap_or(KEEP),
         }
     }
 }

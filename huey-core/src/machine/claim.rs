@@ -12,7 +12,7 @@ use super::{Fetch, body};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
-use crate::store::{Claimed, Ended, EndedAtPickUp, Lease, Outcome, Tasks};
+use crate::store::{Claimed, Discarded, Ended, Lease, Outcome, Tasks};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -84,7 +84,7 @@ impl Claim<'_> {
         &self,
         work: &Work,
         claimed: &mut Vec<Claimed>,
-        ended: &mut Vec<EndedAtPickUp>,
+        ended: &mut Vec<Discarded>,
         decided: &mut Decided,
     ) -> Result<(), Refusal> {
         if self.now > work.item.expires {
@@ -128,7 +128,7 @@ impl Claim<'_> {
         })
     }
 
-    fn expire(&self, work: &Work, decided: &mut Decided) -> Result<EndedAtPickUp, Refusal> {
+    fn expire(&self, work: &Work, decided: &mut Decided) -> Result<Discarded, Refusal> {
         let late = self.now.since(work.item.expires);
         let ended = Ended { cause: Some(format!("picked up {late:?} after it expired")), ..Ended::default() };
         let head = body(self.fetch, work.body)?.head;
@@ -138,7 +138,7 @@ impl Claim<'_> {
         Ok(at_pick_up(self.state, work, JobState::Expired, ended, head))
     }
 
-    fn condemn(&self, work: &Work, decided: &mut Decided) -> Result<EndedAtPickUp, Refusal> {
+    fn condemn(&self, work: &Work, decided: &mut Decided) -> Result<Discarded, Refusal> {
         let crashes = work.item.crashes;
         let mut error = TaskError::new(format!(
             "was running in {crashes} lives of a consumer that ended without stopping, which is its crash limit"
@@ -148,7 +148,7 @@ impl Claim<'_> {
         self.give_up(work, JobState::Dead, Some(error), "crash limit", decided)
     }
 
-    fn lose(&self, work: &Work, decided: &mut Decided) -> Result<EndedAtPickUp, Refusal> {
+    fn lose(&self, work: &Work, decided: &mut Decided) -> Result<Discarded, Refusal> {
         self.give_up(work, JobState::Lost, None, "its consumer died while it ran, and it may start only once", decided)
     }
 
@@ -160,7 +160,7 @@ impl Claim<'_> {
         error: Option<TaskError>,
         cause: &str,
         decided: &mut Decided,
-    ) -> Result<EndedAtPickUp, Refusal> {
+    ) -> Result<Discarded, Refusal> {
         let phase = if state == JobState::Lost { Phase::Lost } else { Phase::Dead };
         let item = WorkItem { phase, at: self.now, ..work.item };
         let note = Note { error: error.clone(), cause: Some(cause.to_owned()) };
@@ -190,8 +190,8 @@ pub(super) fn end_of(work: WorkItem, ended: Ended, head: Bytes, keep: Duration, 
     Effect::Put(Item::Result(ResultItem { work, keep_until: seconds(now + keep), ended, head }))
 }
 
-fn at_pick_up(state: &State, work: &Work, ending: JobState, ended: Ended, head: Bytes) -> EndedAtPickUp {
-    EndedAtPickUp {
+fn at_pick_up(state: &State, work: &Work, ending: JobState, ended: Ended, head: Bytes) -> Discarded {
+    Discarded {
         id: work.item.id(state.salt),
         task: state.names.text(work.item.task),
         queue: state.names.text(work.item.queue),

@@ -1,14 +1,17 @@
 //! From a transition and the state to effects and an outcome. Looks, and changes nothing.
 
+use std::collections::HashMap;
+
 use super::claim;
 use super::item::{Effect, Item, Key};
 use super::settle;
 use super::state::State;
+use super::unique::Gate;
 use super::work::{Flags, Phase, WorkItem};
 use super::{Fetch, query};
 use crate::codec::Bytes;
 use crate::id::JobId;
-use crate::store::{NewJob, Outcome, StorageError, Transition};
+use crate::store::{NewJob, Outcome, Placed, StorageError, Transition};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -34,7 +37,10 @@ pub(crate) fn decide(
 ) -> Result<Decided, Refusal> {
     match transition {
         Transition::Reserve { count } => Ok(reserve(state, count)),
-        Transition::Enqueue { jobs, writes } => enqueue(state, jobs, writes),
+        Transition::Enqueue { jobs } => enqueue(state, fetch, jobs, now),
+        Transition::Write { writes } => {
+            Ok(Decided { effects: values(writes).collect(), outcome: Some(Outcome::Written), ..Decided::default() })
+        }
         Transition::Claim { queues, tasks, most, many, keep } => {
             claim::Claim { state, fetch, now, keep }.decide(&queues, &tasks, most, &many)
         }
@@ -60,52 +66,75 @@ fn reserve(state: &State, count: u32) -> Decided {
     }
 }
 
-fn enqueue(state: &State, jobs: Vec<NewJob>, writes: Vec<(String, Bytes)>) -> Result<Decided, Refusal> {
+fn values(writes: Vec<(String, Bytes)>) -> impl Iterator<Item = Effect> {
+    writes.into_iter().map(|(key, bytes)| Effect::Put(Item::Value { key, bytes }))
+}
+
+fn enqueue(state: &State, fetch: &dyn Fetch, jobs: Vec<NewJob>, now: Timestamp) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
     let mut names = NewNames { state, added: Vec::new() };
-    let mut known = !jobs.is_empty();
-    for job in jobs {
+    let mut gate = Gate { state, fetch, now, taken: HashMap::new() };
+    let mut placed = Vec::with_capacity(jobs.len());
+    for (index, job) in jobs.into_iter().enumerate() {
         if job.id.salt() != state.salt || job.id.counter() >= state.reserved {
             return Err(StorageError::Refused(format!("the id {} was not made for this store", job.id)));
         }
         if state.work(job.id.counter()).is_some_and(|work| work.item.id(state.salt) != job.id) {
             return Err(StorageError::Refused(format!("the id {} has the counter of another job", job.id)));
         }
-        // A repeated enqueue: the job is there, or was and is gone.
+        // A repeated enqueue: the job is there, or was and is gone. Its values were written too, and may have been
+        // changed since.
         if state.is_known(job.id.counter()) {
+            if let Some(unique) = job.unique {
+                // What came behind it with its key gets it again.
+                gate.taken.entry(unique.key).or_insert(job.id);
+            }
+            placed.push(Placed::New);
             continue;
         }
-        known = false;
-        let task = names.number(&job.task, &mut decided.effects);
-        let queue = names.number(&job.queue, &mut decided.effects);
-        let item = WorkItem {
-            counter: job.id.counter(),
-            made: u64::try_from(job.id.made_at().as_micros() / 1000).unwrap_or(0),
-            task,
-            queue,
-            priority: job.priority,
-            phase: Phase::Waiting,
-            at: job.run_at,
-            expires: job.expires.unwrap_or(Timestamp::MAX),
-            claim: 0,
-            attempts: 0,
-            retried: 0,
-            crashes: 0,
-            crash_limit: job.crash_limit,
-            refunds: 0,
-            flags: Flags::new(job.at_most_once, job.durability == Durability::Synced),
+        let became = match &job.unique {
+            Some(unique) => gate.pass(index, &job, unique, &mut decided)?,
+            None => Placed::New,
         };
-        decided.touched.push(item.counter);
-        decided.effects.push(Effect::Put(Item::Body(item.counter, job.body)));
-        decided.effects.push(Effect::Put(Item::Work(item)));
+        let stored = !matches!(became, Placed::Existing(_));
+        placed.push(became);
+        if stored {
+            store(job, &mut names, &mut decided);
+        }
     }
-    // The values belong to the commit of the jobs: with all of them there, they were written too, and may have been
-    // changed since.
-    if !known {
-        decided.effects.extend(writes.into_iter().map(|(key, bytes)| Effect::Put(Item::Value { key, bytes })));
-    }
-    decided.outcome = Some(Outcome::Enqueued);
+    decided.outcome = Some(Outcome::Enqueued(placed));
     Ok(decided)
+}
+
+fn store(job: NewJob, names: &mut NewNames<'_>, decided: &mut Decided) {
+    let task = names.number(&job.task, &mut decided.effects);
+    let queue = names.number(&job.queue, &mut decided.effects);
+    let item = WorkItem {
+        counter: job.id.counter(),
+        made: made(job.id),
+        task,
+        queue,
+        priority: job.priority,
+        phase: Phase::Waiting,
+        at: job.run_at,
+        expires: job.expires.unwrap_or(Timestamp::MAX),
+        claim: 0,
+        attempts: 0,
+        retried: 0,
+        crashes: 0,
+        crash_limit: job.crash_limit,
+        refunds: 0,
+        flags: Flags::new(job.at_most_once, job.durability == Durability::Synced),
+    };
+    decided.touched.push(item.counter);
+    decided.effects.push(Effect::Put(Item::Body(item.counter, job.body)));
+    decided.effects.push(Effect::Put(Item::Work(item)));
+    decided.effects.extend(values(job.writes));
+}
+
+/// When a job was made, as its id says, in milliseconds.
+pub(super) fn made(id: JobId) -> u64 {
+    u64::try_from(id.made_at().as_micros() / 1000).unwrap_or(0)
 }
 
 /// Numbers for names, those that this very transition adds among them.

@@ -6,6 +6,7 @@ use super::work::WorkItem;
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::store::{Body, Ended};
+use crate::time::Timestamp;
 
 /// One change of the state, complete in itself. A copy made by compaction is the same `Put`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub(crate) enum Item {
     Result(ResultItem),
     /// A value of the user's.
     Value { key: String, bytes: Bytes },
+    /// A unique key and the job that holds it.
+    Unique(UniqueItem),
 }
 
 /// The name of an item that can be dropped.
@@ -41,6 +44,28 @@ pub(crate) enum Key {
     Job(u64),
     Result(u64),
     Value(String),
+    Unique(Bytes),
+}
+
+/// A held unique key. It goes with its holder's end, unless it is held for a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UniqueItem {
+    pub(crate) key: Bytes,
+    /// The counter of the job that holds it, and its id's time in milliseconds.
+    pub(crate) holder: u64,
+    pub(crate) made: u64,
+    pub(crate) hold: Hold,
+}
+
+/// Until when a unique key is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Hold {
+    /// Its holder begins to run or ends.
+    Pending,
+    /// Its holder ends.
+    Active,
+    /// This instant is past.
+    Until(Timestamp),
 }
 
 /// A job that ended, kept for its retention.

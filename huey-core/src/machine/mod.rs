@@ -16,6 +16,7 @@ mod ready;
 mod results;
 mod settle;
 mod state;
+mod unique;
 mod work;
 
 pub(crate) use decide::{Decided, decide};
@@ -23,6 +24,7 @@ pub(crate) use item::{Effect, Item, Key};
 pub(crate) use place::Place;
 pub(crate) use query::answer;
 pub(crate) use state::{Inherited, State};
+pub(crate) use unique::free as free_keys;
 pub(crate) use work::Phase;
 
 use crate::store::{Body, StorageError};

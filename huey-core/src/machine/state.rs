@@ -13,6 +13,7 @@ use super::past::Past;
 use super::place::Place;
 use super::ready::Ready;
 use super::results::Results;
+use super::unique::Uniques;
 use super::work::{Listed, Phase, Work, WorkItem};
 use crate::id::JobId;
 use crate::time::Timestamp;
@@ -44,6 +45,7 @@ pub(crate) struct State {
     pub(crate) ready: Ready,
     pub(crate) results: Results,
     pub(crate) values: BTreeMap<String, Place>,
+    pub(crate) uniques: Uniques,
     /// By queue and task.
     pub(crate) tallies: BTreeMap<(u32, u32), Tally>,
     pub(crate) homes: Homes,
@@ -246,6 +248,11 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Unique(key)) => {
+                if let Some(old) = self.uniques.remove(key) {
+                    self.homes.lose(old);
+                }
+            }
         }
     }
 
@@ -263,6 +270,7 @@ impl State {
             Item::Note(counter, _) => self.put_part(*counter, place, |work| &mut work.note),
             Item::Result(result) => self.put_result(result, place),
             Item::Value { key, .. } => self.values.insert(key.clone(), place).unwrap_or_default(),
+            Item::Unique(item) => self.uniques.put(item, place),
         };
         self.homes.lose(old);
     }
@@ -278,9 +286,19 @@ impl State {
             self.count(&before, false);
         }
         self.count(&item, true);
+        if matches!(item.phase, Phase::Dead | Phase::Lost) {
+            self.free_unique(item.counter);
+        }
         self.list(item.counter);
         self.stirred = true;
         old
+    }
+
+    /// A job ended, and with it what it held.
+    fn free_unique(&mut self, counter: u64) {
+        if let Some(old) = self.uniques.end(counter) {
+            self.homes.lose(old);
+        }
     }
 
     fn put_part(&mut self, counter: u64, place: Place, part: fn(&mut Work) -> &mut Place) -> Place {
@@ -346,6 +364,7 @@ impl State {
         if !work.home.is_none() {
             self.count(&work.item, false);
         }
+        self.free_unique(counter);
         self.stirred = true;
     }
 
@@ -379,6 +398,7 @@ impl State {
                 _ => None,
             },
             Item::Value { key, .. } => self.values.get(key).copied(),
+            Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
         };
         home == Some(place)
     }

@@ -82,10 +82,15 @@ impl Flags {
     }
 }
 
+/// The id of a job that was made at an instant in milliseconds.
+pub(crate) fn id_of(made: u64, counter: u64, salt: u32) -> JobId {
+    let made = i64::try_from(made.saturating_mul(1000)).unwrap_or(i64::MAX);
+    JobId::new(Timestamp::from_micros(made), counter, salt)
+}
+
 impl WorkItem {
     pub(crate) fn id(&self, salt: u32) -> JobId {
-        let made = i64::try_from(self.made.saturating_mul(1000)).unwrap_or(i64::MAX);
-        JobId::new(Timestamp::from_micros(made), self.counter, salt)
+        id_of(self.made, self.counter, salt)
     }
 
     /// Whether a crash limit is set and reached.

@@ -22,7 +22,8 @@ impl<T: Registered> Job<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::is_refused`] if a hook refused it, [`Error::is_codec`] if its arguments cannot be stored,
+    /// [`Error::is_refused`] if a hook refused it, [`Error::is_conflict`] if another job holds its unique key and its task
+    /// rejects a second one, [`Error::is_codec`] if its arguments cannot be stored,
     /// [`Error::is_full`], [`Error::is_unavailable`] or [`Error::is_unknown`] if the storage failed.
     pub fn enqueue(self, huey: &Huey) -> Result<JobHandle<T::Output>> {
         huey.check_process()?;
@@ -48,11 +49,60 @@ impl<T: Registered> Job<T> {
     }
 }
 
-#[derive(Default)]
-struct Told(Mutex<(Option<Result<Enqueued>>, Option<Waker>)>);
+impl Huey {
+    /// Stores jobs together, all of them or none, in one commit; the highest durability among them holds. Hooks run for
+    /// each job in order, before anything is stored, and the handles come in that order. All of them are kept in memory
+    /// until they are stored.
+    ///
+    /// ```no_run
+    /// # use huey_core::{Huey, Job, Registered, Result};
+    /// # fn show<add: Registered<Output = i64>>(huey: &Huey, jobs: Vec<Job<add>>) -> Result<()> {
+    /// let handles = huey.enqueue_many(jobs.into_iter().map(|job| job.priority(5)))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Job::enqueue`], naming the job by its place, and then none is stored; [`Error::is_conflict`] also where a
+    /// unique key of a task that rejects is held.
+    pub fn enqueue_many<T: Registered>(
+        &self,
+        jobs: impl IntoIterator<Item = Job<T>>,
+    ) -> Result<Vec<JobHandle<T::Output>>> {
+        self.check_process()?;
+        let all = self.inner.pipeline.enqueue_many(jobs)?;
+        Ok(all.into_iter().map(|enqueued| self.handle_of::<T>(enqueued)).collect())
+    }
 
-impl Told {
-    fn tell(&self, result: Result<Enqueued>) {
+    /// As [`enqueue_many`](Self::enqueue_many), for async code: hooks run here and now, and no thread of the runtime
+    /// waits for the disk. Dropping the future undoes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_many`](Self::enqueue_many).
+    pub fn enqueue_many_async<T: Registered>(&self, jobs: impl IntoIterator<Item = Job<T>>) -> EnqueueManyFuture<T> {
+        let told = Arc::new(Told::default());
+        if let Err(error) = self.check_process() {
+            told.tell(Err(error));
+        } else {
+            let teller = Arc::clone(&told);
+            self.inner.pipeline.submit_many(jobs, move |result| teller.tell(result));
+        }
+        EnqueueManyFuture { told, huey: self.clone(), task: PhantomData }
+    }
+}
+
+struct Told<R>(Mutex<(Option<Result<R>>, Option<Waker>)>);
+
+impl<R> Default for Told<R> {
+    fn default() -> Self {
+        Self(Mutex::new((None, None)))
+    }
+}
+
+impl<R> Told<R> {
+    fn tell(&self, result: Result<R>) {
         let waker = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             state.0 = Some(result);
@@ -62,12 +112,21 @@ impl Told {
             waker.wake();
         }
     }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<R>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(result) = state.0.take() {
+            return Poll::Ready(result);
+        }
+        state.1 = Some(context.waker().clone());
+        Poll::Pending
+    }
 }
 
 /// An enqueue underway. The job is stored whether or not this is awaited.
 #[must_use = "the job is stored anyway; await this to know that it is"]
 pub struct EnqueueFuture<T> {
-    told: Arc<Told>,
+    told: Arc<Told<Enqueued>>,
     huey: Huey,
     task: PhantomData<fn() -> T>,
 }
@@ -76,17 +135,35 @@ impl<T: Task> Future for EnqueueFuture<T> {
     type Output = Result<JobHandle<T::Output>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(result) = state.0.take() {
-            return Poll::Ready(result.map(|enqueued| self.huey.handle_of::<T>(enqueued)));
-        }
-        state.1 = Some(context.waker().clone());
-        Poll::Pending
+        self.told.poll(context).map_ok(|enqueued| self.huey.handle_of::<T>(enqueued))
     }
 }
 
 impl<T> fmt::Debug for EnqueueFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EnqueueFuture")
+    }
+}
+
+/// Many jobs that are being enqueued together. They are stored whether or not this is awaited.
+#[must_use = "the jobs are stored anyway; await this to know that they are"]
+pub struct EnqueueManyFuture<T> {
+    told: Arc<Told<Vec<Enqueued>>>,
+    huey: Huey,
+    task: PhantomData<fn() -> T>,
+}
+
+impl<T: Task> Future for EnqueueManyFuture<T> {
+    type Output = Result<Vec<JobHandle<T::Output>>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let handle = |enqueued| self.huey.handle_of::<T>(enqueued);
+        self.told.poll(context).map_ok(|all| all.into_iter().map(handle).collect())
+    }
+}
+
+impl<T> fmt::Debug for EnqueueManyFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnqueueManyFuture")
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use self::builder::HueyBuilder;
-pub use self::job::EnqueueFuture;
+pub use self::job::{EnqueueFuture, EnqueueManyFuture};
 use crate::codec;
 use crate::consumer::{Consumer, Owner};
 use crate::enqueue::{Enqueued, Pipeline};

@@ -22,6 +22,8 @@ const COMPACT_FROM: u64 = 64 * 1024;
 const REMOVALS: usize = 128;
 /// Results dropped per batch, beside two for each that the batch adds.
 const LATE_RESULTS: usize = 256;
+/// Unique keys whose time is over, dropped per batch.
+const LATE_KEYS: usize = 16;
 /// The batch is appended once it is so large, so that entries are well filled: the log's cost is by the entry more than
 /// by the byte.
 const BATCH: usize = ENTRY_LIMIT / 8 * 7;
@@ -271,7 +273,7 @@ impl<L: Log> Core<L> {
             let results = self.state.results.count();
             let served = self.decide(transition, how, now);
             let added = self.state.results.count().saturating_sub(results);
-            self.drop_late_results(now, added);
+            self.drop_late(now, added);
             self.compact();
             let sequence = self.last();
             if self.open.bytes() >= BATCH {
@@ -341,11 +343,14 @@ impl<L: Log> Core<L> {
         (self.state.homes.total(), self.state.homes.live())
     }
 
-    fn drop_late_results(&mut self, now: Timestamp, added: u64) {
+    fn drop_late(&mut self, now: Timestamp, added: u64) {
         let seconds = u64::try_from(now.as_micros().div_euclid(1_000_000)).unwrap_or(0);
         let most = usize::try_from(added.saturating_mul(2)).unwrap_or(usize::MAX).saturating_add(LATE_RESULTS);
-        for counter in self.state.take_late(seconds, self.options.max_results, most) {
-            let effect = Effect::Drop(Key::Result(counter));
+        let results = self.state.take_late(seconds, self.options.max_results, most);
+        let keys = self.state.uniques.late(now, LATE_KEYS);
+        let late =
+            results.into_iter().map(|counter| Effect::Drop(Key::Result(counter))).chain(machine::free_keys(keys));
+        for effect in late {
             if self.change(&effect).is_err() {
                 break;
             }

@@ -28,5 +28,6 @@ pub use storage::{
     Answer, Commit, Counts, Done, Missing, OpenStorage, Query, Storage, StorageError, StorageOptions, Version,
 };
 pub use transition::{
-    Body, Claimed, Ended, EndedAtPickUp, Lease, NewJob, Outcome, Row, Settled, Settlement, Tasks, Transition, Verdict,
+    Body, Claimed, Discarded, Ended, Lease, NewJob, Outcome, Placed, Row, Settled, Settlement, Tasks, Transition,
+    UniqueKey, Verdict,
 };

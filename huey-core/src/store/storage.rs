@@ -19,6 +19,13 @@ use crate::time::{Clock, Timestamp};
 pub enum StorageError {
     /// The transition does not fit the state; nothing happened.
     Refused(String),
+    /// Another job holds a unique key that was to be rejected then; nothing happened.
+    Conflict {
+        /// Which of the jobs to be stored, counted from 0.
+        index: u32,
+        /// The job that holds the key.
+        holder: JobId,
+    },
     /// Too little space for new jobs; nothing happened.
     Full(String),
     /// The storage cannot be reached; nothing happened.
@@ -38,6 +45,7 @@ impl fmt::Display for StorageError {
             Self::Unknown(text) => {
                 write!(f, "not confirmed, it may or may not have happened, and repeating it is safe: {text}")
             }
+            Self::Conflict { holder, .. } => write!(f, "its unique key is held by the job {holder}"),
             Self::Closed => f.write_str("the queue is closed"),
         }
     }
@@ -65,6 +73,7 @@ impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         let kind = match &error {
             StorageError::Refused(_) => ErrorKind::BadInput,
+            StorageError::Conflict { .. } => ErrorKind::Conflict,
             StorageError::Full(_) => ErrorKind::Full,
             StorageError::Unavailable(_) => ErrorKind::Unavailable,
             StorageError::Unknown(_) => ErrorKind::Unknown,

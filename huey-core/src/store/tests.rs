@@ -64,9 +64,11 @@ impl Bench {
             durability: Durability::Relaxed,
             at_most_once: false,
             crash_limit: 0,
+            unique: None,
+            writes: Vec::new(),
             body: Body { head: vec![1].into(), args: vec![2; bytes].into() },
         };
-        Transition::Enqueue { jobs: vec![job], writes: Vec::new() }
+        Transition::Enqueue { jobs: vec![job] }
     }
 }
 
@@ -76,7 +78,7 @@ fn claim() -> Transition {
 }
 
 fn write(bytes: usize) -> Transition {
-    Transition::Enqueue { jobs: Vec::new(), writes: vec![("key".into(), vec![9; bytes].into())] }
+    Transition::Write { writes: vec![("key".into(), vec![9; bytes].into())] }
 }
 
 fn complete(outcome: &Outcome) -> Transition {
@@ -110,11 +112,11 @@ fn a_log_may_begin_within_a_batch_and_within_an_effect() {
     // The small job's items stand behind the last part of the large one's arguments.
     let (before, large, small) = (bench.enqueue(7_000), bench.enqueue(30_000), bench.enqueue(10));
     bench.serve([before]);
-    let (Transition::Enqueue { mut jobs, writes }, Transition::Enqueue { jobs: small, .. }) = (large, small) else {
+    let (Transition::Enqueue { mut jobs }, Transition::Enqueue { jobs: small }) = (large, small) else {
         panic!("no jobs");
     };
     jobs.extend(small);
-    bench.serve([Transition::Enqueue { jobs, writes }]);
+    bench.serve([Transition::Enqueue { jobs }]);
     let [claimed] = bench.serve([claim()]);
     let Transition::Settle(mut settlements) = complete(&claimed) else { panic!("no settle") };
     let large = settlements.swap_remove(1);

@@ -9,7 +9,7 @@ use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::id::JobId;
 use crate::state::JobState;
-use crate::task::Durability;
+use crate::task::{Durability, OnConflict, Scope};
 use crate::time::Timestamp;
 
 /// One change of a store. It carries all that it needs: a storage looks nothing up elsewhere.
@@ -21,11 +21,14 @@ pub enum Transition {
         /// How many.
         count: u32,
     },
-    /// Stores jobs and values, all or none. A job whose id is there already is left as it is, so repeating is safe.
+    /// Stores jobs, all or none. A job whose id is there already is left as it is, so repeating is safe.
     Enqueue {
         /// The jobs, in order.
         jobs: Vec<NewJob>,
-        /// Values to store in the same commit.
+    },
+    /// Stores values. Repeating it stores them again.
+    Write {
+        /// The values by their keys.
         writes: Vec<(String, Bytes)>,
     },
     /// Gives out jobs to run, each under a lease; ends those whose time to run is over.
@@ -71,14 +74,16 @@ pub enum Outcome {
         /// The salt for ids.
         salt: u32,
     },
-    /// The jobs are stored.
-    Enqueued,
+    /// For each job, in order, what became of it.
+    Enqueued(Vec<Placed>),
+    /// The values are stored.
+    Written,
     /// What was claimed, and what ended instead.
     Claimed {
         /// Jobs to run.
         claimed: Vec<Claimed>,
         /// Jobs that ended at pick-up.
-        ended: Vec<EndedAtPickUp>,
+        ended: Vec<Discarded>,
     },
     /// For each settlement, in order, the job's state now, or `None` if its lease no longer holds.
     Settled(Vec<Option<Settled>>),
@@ -90,6 +95,30 @@ pub enum Outcome {
     Unparked(u32),
     /// The row of the job whose result was dropped.
     Taken(Option<Box<Row>>),
+}
+
+/// What became of a job to be stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Placed {
+    /// It is stored, now or by an earlier call of the same transition.
+    New,
+    /// It is not: this job holds its unique key, and stands for it.
+    Existing(JobId),
+    /// It is stored in the place of another, which was canceled.
+    Replaced(Box<Discarded>),
+}
+
+/// The unique key of a job to be stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniqueKey {
+    /// The key, the task's name included.
+    pub key: Bytes,
+    /// How long it is held.
+    pub scope: Scope,
+    /// What happens if it is held.
+    pub on_conflict: OnConflict,
+    /// How long the record of a job is kept that is replaced.
+    pub keep: Duration,
 }
 
 /// A job to be stored.
@@ -113,6 +142,10 @@ pub struct NewJob {
     pub at_most_once: bool,
     /// After how many crashes it is dead; 0 for never.
     pub crash_limit: u8,
+    /// The key that it is to hold alone.
+    pub unique: Option<UniqueKey>,
+    /// Values to store in the same commit, if the job is stored.
+    pub writes: Vec<(String, Bytes)>,
     /// Its envelope and arguments.
     pub body: Body,
 }
@@ -180,9 +213,9 @@ pub struct Claimed {
     pub body: Body,
 }
 
-/// A job that ended when it was picked up.
+/// A job that ended without an attempt: it was picked up too late, or another took its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EndedAtPickUp {
+pub struct Discarded {
     /// The job.
     pub id: JobId,
     /// The name of the task.

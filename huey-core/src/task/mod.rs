@@ -6,6 +6,7 @@ mod ending;
 mod options;
 mod output;
 mod probe;
+mod unique;
 
 pub use data::{Data, Need};
 pub use definition::{Body, BodyFuture, Call, Continues, Definition, Step, Task};
@@ -13,3 +14,4 @@ pub use ending::{Cancel, Failure, Fatal, Retry, Stopped};
 pub use options::{Delivery, Durability, Options};
 pub use output::{Returnable, Returned, kind};
 pub use probe::{Kept, OrUnit, Otherwise, Probe, Storable};
+pub use unique::{KeyPart, OnConflict, Scope, Unique, UniqueRule, encode as encode_key};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::unique::UniqueRule;
+
 /// What must have happened before an enqueue returns.
 ///
 /// ```
@@ -50,6 +52,7 @@ pub struct Options {
     pub durability: Option<Durability>,
     pub queue: Option<&'static str>,
     pub crash_limit: Option<u8>,
+    pub unique: Option<UniqueRule>,
 }
 
 impl Options {
@@ -68,6 +71,7 @@ impl Options {
         durability: None,
         queue: None,
         crash_limit: None,
+        unique: None,
     };
 
     /// These options, with what they leave open taken from `outer`.
@@ -87,6 +91,7 @@ impl Options {
             durability: self.durability.or(outer.durability),
             queue: self.queue.or(outer.queue),
             crash_limit: self.crash_limit.or(outer.crash_limit),
+            unique: self.unique.or(outer.unique),
         }
     }
 }

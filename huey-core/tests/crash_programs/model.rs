@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use huey_core::store::{Claimed, Lease, NewJob, Outcome, Settlement, Tasks, Transition, Verdict};
-use huey_core::{Durability, JobId, JobState, Timestamp};
+use huey_core::store::{Claimed, Lease, NewJob, Outcome, Placed, Settlement, Tasks, Transition, Verdict};
+use huey_core::{Durability, JobId, JobState, OnConflict, Scope, Timestamp};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Job {
@@ -29,12 +29,18 @@ pub(crate) struct Model {
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) values: BTreeMap<String, Vec<u8>>,
     pub(crate) reserved: u64,
+    /// Who took each unique key last, and until when.
+    keys: BTreeMap<Vec<u8>, (u64, Scope, Timestamp)>,
 }
 
 /// What the model expects of a transition.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Expected {
     Done,
+    /// For each job the one that stands for it, or the one that it replaced.
+    Placed(Vec<(Option<u64>, Option<u64>)>),
+    /// The counter of the job that holds a key.
+    Conflict(u64),
     Reserved(u64),
     /// Jobs given out, and jobs ended, each in order.
     Claimed(Vec<u64>, Vec<(u64, JobState)>),
@@ -99,15 +105,15 @@ impl Model {
                 self.reserved += u64::from(*count);
                 Expected::Reserved(first)
             }
-            Transition::Enqueue { jobs, writes } => {
-                let known = |job: &NewJob| self.jobs.contains_key(&job.id.counter());
-                let repeated = !jobs.is_empty() && jobs.iter().all(known);
-                for job in jobs {
-                    self.jobs.entry(job.id.counter()).or_insert_with(|| Job::waiting(job));
-                }
-                if !repeated {
-                    self.values.extend(writes.iter().map(|(key, bytes)| (key.clone(), bytes.to_vec())));
-                }
+            Transition::Enqueue { jobs } => {
+                let before = self.clone();
+                self.place(jobs, now).unwrap_or_else(|holder| {
+                    *self = before;
+                    Expected::Conflict(holder)
+                })
+            }
+            Transition::Write { writes } => {
+                self.write(writes);
                 Expected::Done
             }
             Transition::Claim { queues, tasks, most, keep, .. } => {
@@ -134,6 +140,63 @@ impl Model {
             }
             other => panic!("the programs do not use {other:?}"),
         }
+    }
+
+    /// Stores jobs, or says who holds a key that may not be taken.
+    fn place(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<Expected, u64> {
+        let (mut placed, mut taken) = (Vec::new(), BTreeMap::new());
+        for job in jobs {
+            let counter = job.id.counter();
+            if self.jobs.contains_key(&counter) {
+                if let Some(unique) = &job.unique {
+                    taken.entry(unique.key.to_vec()).or_insert(counter);
+                }
+                placed.push((None, None));
+                continue;
+            }
+            let mut replaced = None;
+            if let Some(unique) = &job.unique {
+                let first = taken.get(unique.key.as_ref() as &[u8]).copied();
+                if let Some(holder) = first.or_else(|| self.holder(&unique.key, now)) {
+                    let waits = matches!(self.jobs.get(&holder).unwrap().state, JobState::Queued | JobState::Parked);
+                    match unique.on_conflict {
+                        OnConflict::Reject => return Err(holder),
+                        OnConflict::Replace if waits && first.is_none() => {
+                            let old = self.jobs.get_mut(&holder).unwrap();
+                            old.end(JobState::Canceled, Vec::new(), unique.keep, now);
+                            replaced = Some(holder);
+                        }
+                        _ => {
+                            placed.push((Some(holder), None));
+                            continue;
+                        }
+                    }
+                }
+                let end = if let Scope::Window(window) = unique.scope { now + window } else { now };
+                taken.insert(unique.key.to_vec(), counter);
+                self.keys.insert(unique.key.to_vec(), (counter, unique.scope, end));
+            }
+            placed.push((None, replaced));
+            self.jobs.insert(counter, Job::waiting(job));
+            self.write(&job.writes);
+        }
+        Ok(Expected::Placed(placed))
+    }
+
+    /// Who holds a key now.
+    fn holder(&self, key: &[u8], now: Timestamp) -> Option<u64> {
+        let (holder, scope, end) = *self.keys.get(key)?;
+        let state = self.jobs.get(&holder)?.state;
+        let holds = match scope {
+            Scope::Pending => matches!(state, JobState::Queued | JobState::Parked),
+            Scope::Active => matches!(state, JobState::Queued | JobState::Parked | JobState::Running),
+            Scope::Window(_) => now <= end,
+        };
+        holds.then_some(holder)
+    }
+
+    fn write(&mut self, writes: &[(String, huey_core::testing::Bytes)]) {
+        self.values.extend(writes.iter().map(|(key, bytes)| (key.clone(), bytes.to_vec())));
     }
 
     fn running(&mut self, lease: Lease) -> Option<&mut Job> {
@@ -234,7 +297,17 @@ impl Model {
             return if (used..=*first).contains(got) { Ok(()) } else { Err(format!("counters from {got} again")) };
         }
         let got = match outcome {
-            Outcome::Enqueued => Expected::Done,
+            Outcome::Written => Expected::Done,
+            Outcome::Enqueued(placed) => Expected::Placed(
+                placed
+                    .iter()
+                    .map(|placed| match placed {
+                        Placed::New => (None, None),
+                        Placed::Existing(id) => (Some(id.counter()), None),
+                        Placed::Replaced(old) => (None, Some(old.id.counter())),
+                    })
+                    .collect(),
+            ),
             Outcome::Claimed { claimed, ended } => {
                 for one in claimed {
                     self.learn_claim(one, now)?;

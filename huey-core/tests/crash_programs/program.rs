@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use huey_core::store::{
     Answer, Body, Commit, Lease, Missing, NewJob, Outcome, Query, Settlement, Storage, StorageError, StorageOptions,
-    Tasks, Transition, Verdict, Version,
+    Tasks, Transition, UniqueKey, Verdict, Version,
 };
 use huey_core::testing::{Fault, Inspector, Random, SimDisk, SimMedium, inspected, job_id, task_error};
-use huey_core::{Durability, JobState, Timestamp, VirtualClock};
+use huey_core::{Durability, JobState, OnConflict, Scope, Timestamp, VirtualClock};
 
-use crate::model::Model;
+use crate::model::{Expected, Model};
 
 /// Not compacted below this, one barrier's worth not yet durable and so not removed, and one large body on its way.
 const SLACK: u64 = 64 * 1024 + 2 * 256 * 1024 + 600 * 1024;
@@ -209,6 +209,8 @@ impl Program {
                 durability: *self.random.pick(&[Durability::Synced, Durability::Relaxed]),
                 at_most_once: self.random.one_in(8),
                 crash_limit: *self.random.pick(&[0, 1, 2, 3]),
+                unique: self.unique(),
+                writes: Vec::new(),
                 body: body(counter, bytes),
             });
         }
@@ -222,9 +224,25 @@ impl Program {
             return Ok(());
         }
         self.counters.extend(jobs.iter().map(|job| job.id.counter()));
-        let transition = Transition::Enqueue { jobs, writes };
+        let transition = match jobs.first_mut() {
+            Some(first) => {
+                first.writes = writes;
+                Transition::Enqueue { jobs }
+            }
+            None => Transition::Write { writes },
+        };
         self.sent.push(transition.clone());
         self.commit(transition)
+    }
+
+    fn unique(&mut self) -> Option<UniqueKey> {
+        let window = Duration::from_millis(50);
+        self.random.one_in(3).then(|| UniqueKey {
+            key: vec![u8::try_from(self.random.below(3)).unwrap()].into(),
+            scope: *self.random.pick(&[Scope::Active, Scope::Active, Scope::Pending, Scope::Window(window)]),
+            on_conflict: *self.random.pick(&[OnConflict::Existing, OnConflict::Replace, OnConflict::Reject]),
+            keep: Duration::from_secs(self.random.below(2) as u64),
+        })
     }
 
     fn value(&mut self, seed: u64) -> (String, huey_core::testing::Bytes) {
@@ -318,7 +336,7 @@ impl Program {
     fn pressure(&mut self) -> Result<(), String> {
         for _ in 0..60 {
             let writes = vec![self.value(1), self.value(2), self.value(3)];
-            self.commit(Transition::Enqueue { jobs: Vec::new(), writes })?;
+            self.commit(Transition::Write { writes })?;
         }
         let sizes = self.storage.as_ref().expect("the storage is open").1.sizes();
         match sizes {
@@ -357,6 +375,16 @@ impl Program {
                 let failed = later.or(ended).or_else(|| (self.failures_now() != self.failures).then(silent));
                 failed.map_or(Ok(()), |error| self.recover(&error))
             }
+            Err(StorageError::Conflict { .. }) if self.failures_now() != self.failures => {
+                self.recover(&StorageError::Unavailable("the log failed on the way".into()))
+            }
+            // Nothing happened, and nothing is wrong.
+            Err(StorageError::Conflict { holder, .. }) => match expected {
+                Expected::Conflict(counter) if counter == holder.counter() => {
+                    later.map_or(Ok(()), |error| self.recover(&error))
+                }
+                other => Err(format!("expected {other:?}, but job {} holds a key", holder.counter())),
+            },
             Err(error) => {
                 self.steps.push(format!("  -> {error:?}"));
                 if matches!(error, StorageError::Unknown(_)) {
@@ -668,9 +696,9 @@ fn settled(storage: &dyn Storage) -> Option<StorageError> {
 
 fn tell(transition: &Transition) -> String {
     match transition {
-        Transition::Enqueue { jobs, writes } => {
-            let jobs: Vec<_> = jobs.iter().map(|job| job.id.counter()).collect();
-            format!("enqueue {jobs:?} and {} values", writes.len())
+        Transition::Enqueue { jobs } => {
+            let jobs: Vec<_> = jobs.iter().map(|job| (job.id.counter(), job.writes.len())).collect();
+            format!("enqueue {jobs:?}, each with so many values")
         }
         Transition::Settle(all) => {
             let all: Vec<_> = all

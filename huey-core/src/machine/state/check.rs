@@ -16,6 +16,7 @@ impl State {
         self.check_homes()?;
         self.check_slab()?;
         self.check_waiting()?;
+        self.uniques.check(|counter| self.work(counter).map(|work| work.item.phase))?;
         self.check_results()
     }
 
@@ -28,6 +29,7 @@ impl State {
             Target::Live(_) => None,
         }));
         places.extend(self.values.values().copied());
+        places.extend(self.uniques.all().map(|(_, held)| held.home));
         places.retain(|place| !place.is_none());
         places
     }
@@ -141,6 +143,8 @@ impl State {
         };
         same("retention", &kept_until(self), &kept_until(other))?;
         same("values", &self.values, &other.values)?;
+        let uniques = |state: &Self| state.uniques.all().map(|(key, held)| (key.clone(), *held)).collect::<Vec<_>>();
+        same("unique keys", &uniques(self), &uniques(other))?;
         same("homes", &self.homes, &other.homes)
     }
 }

@@ -3,7 +3,7 @@
 use super::kit::{Kit, RELAXED, SYNCED, complete};
 use super::{Check, Subject};
 use crate::state::JobState;
-use crate::store::{Answer, Missing, Outcome, Query, StorageError, Tasks, Transition, Verdict};
+use crate::store::{Answer, Missing, NewJob, Outcome, Query, StorageError, Tasks, Transition, Verdict};
 use crate::testing::job_id;
 use std::time::Duration;
 
@@ -73,24 +73,17 @@ fn not_revived(subject: &dyn Subject) {
 
 fn values(subject: &dyn Subject) {
     let kit = Kit::new(subject);
-    let transition = Transition::Enqueue {
-        jobs: vec![kit.job()],
-        writes: vec![("a".into(), vec![1].into()), ("b".into(), vec![2; 20_000].into())],
-    };
+    let writes = vec![("a".into(), vec![1].into()), ("b".into(), vec![2; 20_000].into())];
+    let transition = Transition::Enqueue { jobs: vec![NewJob { writes, ..kit.job() }] };
     kit.commit(transition.clone(), SYNCED);
     assert_eq!((kit.value("a"), kit.value("b")), (Some(vec![1]), Some(vec![2; 20_000])));
     assert_eq!(kit.value("c"), None);
     kit.write("a", &[3]);
     kit.commit(transition, RELAXED);
     assert_eq!(kit.value("a"), Some(vec![3]), "the later value stands");
-    let refused = Transition::Enqueue {
-        jobs: vec![kit.job(), {
-            let mut job = kit.job();
-            job.id = job_id(kit.now(), 1 << 40, kit.salt());
-            job
-        }],
-        writes: vec![("d".into(), vec![4].into())],
-    };
+    let writes = vec![("d".into(), vec![4].into())];
+    let foreign = NewJob { id: job_id(kit.now(), 1 << 40, kit.salt()), ..kit.job() };
+    let refused = Transition::Enqueue { jobs: vec![NewJob { writes, ..kit.job() }, foreign] };
     let answer = kit.commit_at(&*kit.storage, refused, SYNCED);
     assert!(matches!(answer, Err(StorageError::Refused(_))), "{answer:?}");
     assert_eq!((kit.value("d"), kit.counts().queued), (None, 1), "all or nothing");
@@ -175,7 +168,7 @@ fn foreign(subject: &dyn Subject) {
     for id in [job_id(kit.now(), 1 << 40, kit.salt()), job_id(kit.now(), kit.id().counter(), kit.salt() ^ 1)] {
         let mut job = kit.job();
         job.id = id;
-        let answer = kit.commit_at(&*kit.storage, Transition::Enqueue { jobs: vec![job], writes: Vec::new() }, SYNCED);
+        let answer = kit.commit_at(&*kit.storage, Transition::Enqueue { jobs: vec![job] }, SYNCED);
         assert!(matches!(answer, Err(StorageError::Refused(_))), "{answer:?}");
         assert_eq!(kit.find(id), Err(Missing::NeverExisted));
     }

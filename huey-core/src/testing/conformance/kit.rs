@@ -9,8 +9,8 @@ use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{
-    Answer, Body, Claimed, Commit, Counts, EndedAtPickUp, Lease, Missing, NewJob, Outcome, Query, Row, Settlement,
-    Storage, StorageError, StorageOptions, Tasks, Transition, Verdict,
+    Answer, Body, Claimed, Commit, Counts, Discarded, Lease, Missing, NewJob, Outcome, Query, Row, Settlement, Storage,
+    StorageError, StorageOptions, Tasks, Transition, Verdict,
 };
 use crate::task::Durability;
 use crate::testing::{job_id, task_error};
@@ -142,13 +142,16 @@ impl<'a> Kit<'a> {
             durability: Durability::Synced,
             at_most_once: false,
             crash_limit: 3,
+            unique: None,
+            writes: Vec::new(),
             body: Body { head: b"head".to_vec().into(), args: id.counter().to_le_bytes().to_vec().into() },
         }
     }
 
     pub(super) fn enqueue(&self, jobs: Vec<NewJob>) {
-        let transition = Transition::Enqueue { jobs, writes: Vec::new() };
-        assert_eq!(self.commit(transition, SYNCED), Outcome::Enqueued);
+        let transition = Transition::Enqueue { jobs };
+        let outcome = self.commit(transition, SYNCED);
+        assert!(matches!(outcome, Outcome::Enqueued(_)), "an enqueue gave {outcome:?}");
     }
 
     /// Enqueues a job as [`job`](Self::job) makes it, changed.
@@ -160,7 +163,7 @@ impl<'a> Kit<'a> {
         id
     }
 
-    pub(super) fn claim_from(&self, queues: &[&str], tasks: Tasks, most: u32) -> (Vec<Claimed>, Vec<EndedAtPickUp>) {
+    pub(super) fn claim_from(&self, queues: &[&str], tasks: Tasks, most: u32) -> (Vec<Claimed>, Vec<Discarded>) {
         self.claim_many(queues, tasks, most, Tasks::ALL)
     }
 
@@ -170,7 +173,7 @@ impl<'a> Kit<'a> {
         tasks: Tasks,
         most: u32,
         many: Tasks,
-    ) -> (Vec<Claimed>, Vec<EndedAtPickUp>) {
+    ) -> (Vec<Claimed>, Vec<Discarded>) {
         let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
         let outcome = self.commit(Transition::Claim { queues, tasks, most, many, keep: KEEP }, SYNCED);
         // What was claimed for an answer that nobody heard goes back.
@@ -251,7 +254,7 @@ impl<'a> Kit<'a> {
 
     pub(super) fn write(&self, key: &str, bytes: &[u8]) {
         let writes = vec![(key.to_owned(), Bytes(bytes.to_vec()))];
-        self.commit(Transition::Enqueue { jobs: Vec::new(), writes }, SYNCED);
+        self.commit(Transition::Write { writes }, SYNCED);
     }
 
     pub(super) fn advance(&self, seconds: u64) {

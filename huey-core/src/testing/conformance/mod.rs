@@ -24,6 +24,7 @@ mod endings;
 mod enqueues;
 mod kit;
 mod lives;
+mod uniques;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,7 +82,8 @@ impl Check {
 }
 
 /// All checks.
-pub const CHECKS: &[&[Check]] = &[enqueues::CHECKS, claims::CHECKS, endings::CHECKS, waits::CHECKS, lives::CHECKS];
+pub const CHECKS: &[&[Check]] =
+    &[enqueues::CHECKS, uniques::CHECKS, claims::CHECKS, endings::CHECKS, waits::CHECKS, lives::CHECKS];
 
 /// Puts `subject` through all checks.
 ///

@@ -1,0 +1,166 @@
+//! Jobs between the hooks and what follows their commit, and what is owed to each.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::request::{Callback, EnqueueOutcome};
+use crate::error::{Error, Result};
+use crate::id::JobId;
+use crate::job::{Origin, Terms};
+use crate::signal::{SignalKind, Signals};
+use crate::store::{Commit, NewJob, Placed, Transition};
+use crate::task::Durability;
+use crate::time::Timestamp;
+
+/// The id that a caller gets, and whether its job is new.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Enqueued {
+    pub(crate) id: JobId,
+    pub(crate) is_new: bool,
+}
+
+/// What staging came to.
+pub(super) enum Passed {
+    Staged(Box<Staged>),
+    Existing(Enqueued),
+}
+
+/// A job that passed the hooks.
+pub(super) struct Staged {
+    pub(super) job: NewJob,
+    pub(super) after: After,
+}
+
+/// What is owed once the outcome is known.
+pub(super) struct After {
+    pub(super) callbacks: Vec<Callback>,
+    pub(super) notice: Notice,
+}
+
+/// What the signals of an enqueue tell.
+pub(super) struct Notice {
+    pub(super) id: JobId,
+    pub(super) task: &'static str,
+    pub(super) queue: Cow<'static, str>,
+    pub(super) origin: Origin,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) run_at: Timestamp,
+    pub(super) delayed: bool,
+}
+
+impl Notice {
+    pub(super) fn new(id: JobId, task: &'static str, origin: Origin, terms: &Terms, now: Timestamp) -> Self {
+        Self {
+            id,
+            task,
+            queue: terms.queue.clone(),
+            origin,
+            headers: terms.headers.clone(),
+            run_at: terms.run_at,
+            delayed: terms.run_at > now,
+        }
+    }
+}
+
+impl After {
+    /// Runs the callbacks, the last one left first.
+    pub(super) fn settle(mut self, outcome: &EnqueueOutcome) -> Notice {
+        for callback in std::mem::take(&mut self.callbacks).into_iter().rev() {
+            if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
+                tracing::error!(job = %self.notice.id, task = self.notice.task, "an after_commit callback panicked");
+            }
+        }
+        self.notice
+    }
+}
+
+/// Jobs that are stored together, in the order in which their caller gave them.
+#[derive(Default)]
+pub(super) struct Flight {
+    /// What the caller gets for each, as far as it is known.
+    landed: Vec<Option<Enqueued>>,
+    jobs: Vec<NewJob>,
+    /// What is owed for each of the jobs to be stored, and its place among all.
+    pub(super) afters: Vec<(usize, After)>,
+}
+
+impl Flight {
+    pub(super) fn of_one(passed: Passed) -> Self {
+        let mut flight = Self::default();
+        flight.add(passed);
+        flight
+    }
+
+    pub(super) fn add(&mut self, passed: Passed) {
+        match passed {
+            Passed::Existing(enqueued) => self.landed.push(Some(enqueued)),
+            Passed::Staged(staged) => {
+                let Staged { job, after } = *staged;
+                self.afters.push((self.landed.len(), after));
+                self.jobs.push(job);
+                self.landed.push(None);
+            }
+        }
+    }
+
+    /// How they are committed: the highest level holds, and what is announced is held until it has been.
+    pub(super) fn how(&self, signals: &Signals) -> Commit {
+        let heard = signals.hears(SignalKind::Enqueued) || signals.hears(SignalKind::Scheduled);
+        let durability = self.jobs.iter().map(|job| job.durability).max().unwrap_or(Durability::Relaxed);
+        Commit { durability, hold: heard || self.afters.iter().any(|(_, after)| !after.callbacks.is_empty()) }
+    }
+
+    /// The transition that stores them, if there is anything to store.
+    pub(super) fn transition(&mut self) -> Option<Transition> {
+        let jobs = std::mem::take(&mut self.jobs);
+        (!jobs.is_empty()).then_some(Transition::Enqueue { jobs })
+    }
+
+    /// The jobs that a commit of them holds.
+    pub(super) fn held(&self, placed: &[Placed]) -> Vec<JobId> {
+        let mut held = Vec::with_capacity(placed.len());
+        for ((_, after), placed) in self.afters.iter().zip(placed) {
+            match placed {
+                Placed::New => held.push(after.notice.id),
+                Placed::Replaced(old) => held.extend([old.id, after.notice.id]),
+                Placed::Existing(_) => {}
+            }
+        }
+        held
+    }
+
+    pub(super) fn land(&mut self, index: usize, enqueued: Enqueued) {
+        if let Some(landed) = self.landed.get_mut(index) {
+            *landed = Some(enqueued);
+        }
+    }
+
+    /// What the caller gets.
+    pub(super) fn landed(self) -> Vec<Enqueued> {
+        self.landed.into_iter().flatten().collect()
+    }
+
+    /// Takes out what is owed for one of the jobs to be stored, with its place among all.
+    pub(super) fn take_after(&mut self, index: usize) -> Option<(usize, After)> {
+        (index < self.afters.len()).then(|| self.afters.remove(index))
+    }
+
+    /// Nothing was stored.
+    pub(super) fn fail(&mut self, outcome: &EnqueueOutcome) {
+        for (_, after) in std::mem::take(&mut self.afters) {
+            after.settle(outcome);
+        }
+    }
+}
+
+/// The one that a flight of one job brings.
+pub(super) fn only(mut landed: Vec<Enqueued>) -> Result<Enqueued> {
+    landed.pop().ok_or_else(|| Error::damaged("the storage gave no answer for a job"))
+}
+
+/// The message of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a value that is no text".into())
+}
