@@ -11,6 +11,8 @@ const ROUNDS: usize = 5;
 const RELAXED: u32 = 100_000;
 const SYNCED: u32 = 1_500;
 const CALLERS: u32 = 64;
+/// Jobs in one bulk.
+const MANY: u32 = 1_000;
 
 #[task]
 pub(crate) fn carry(load: Vec<u8>) {
@@ -71,4 +73,20 @@ pub(crate) fn threads(args: &Args) -> Result<Vec<Figure>, BoxError> {
         rounds.push((all, one));
     }
     Ok(vec![Figure::beside("enqueue-threads/synced", "jobs/s", "synced", "one caller", &rounds)])
+}
+
+pub(crate) fn many(args: &Args) -> Result<Vec<Figure>, BoxError> {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let place = Place::new(args.work())?;
+        let huey = place.open(Durability::Relaxed)?;
+        let all = rate(RELAXED, || {
+            for _ in 0..RELAXED / MANY {
+                let _ = carry::map(&huey, (0..MANY).map(|_| load()))?;
+            }
+            Ok(huey.close()?)
+        })?;
+        rounds.push((all, raw::inserts(place.folder(), RELAXED)?));
+    }
+    Ok(vec![Figure::beside("enqueue-many/relaxed", "jobs/s", "relaxed", "sled, single inserts", &rounds)])
 }

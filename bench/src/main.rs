@@ -30,6 +30,7 @@ type Scenario = fn(&Args) -> Result<Vec<Figure>, BoxError>;
 /// Every scenario, in the order of `all`.
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("enqueue", enqueue::one_by_one),
+    ("enqueue-many", enqueue::many),
     ("enqueue-threads", enqueue::threads),
     ("drain", drain::run),
     ("roundtrip", latency::roundtrip),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::info::JobInfo;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result, TaskError};
 use crate::id::JobId;
@@ -93,6 +94,15 @@ impl<O> JobHandle<O> {
             Err(Missing::Gone) => JobState::Gone,
             Err(Missing::NeverExisted) => JobState::NeverExisted,
         })
+    }
+
+    /// What is known of the job; `None` if it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn info(&self) -> Result<Option<JobInfo>> {
+        Ok(self.read()?.ok().map(|row| (*row).into()))
     }
 
     fn read(&self) -> Result<Result<Box<Row>, Missing>> {

@@ -67,7 +67,6 @@ impl Index {
     }
 
     /// Counters in use at or above `from`, in order.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn from(&self, from: u64) -> impl Iterator<Item = (u64, Target)> + '_ {
         let (first, _) = split(from);
         self.blocks.range(first..).flat_map(move |(number, block)| {

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use super::claim::seconds;
+use super::index::Target;
 use super::item::{Effect, Item, Note, ResultItem};
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
@@ -10,13 +11,14 @@ use super::{Fetch, body};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::state::JobState;
-use crate::store::{Answer, Counts, Ended, Missing, Query, Row, StorageError};
+use crate::store::{Answer, Counts, Ended, List, Missing, Query, Row, Rows, StorageError};
 use crate::time::Timestamp;
 
 pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
     Ok(match query {
         Query::Job(id) => Answer::Job(job(state, fetch, id, now)?),
         Query::Counts { queues, tasks } => Answer::Counts(counts(state, &queues, &tasks)),
+        Query::List(list) => Answer::List(page(state, fetch, &list, now)?),
         Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
         Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
     })
@@ -114,12 +116,50 @@ fn counts(state: &State, queues: &[String], tasks: &[String]) -> Counts {
         if counts_here && (tasks.is_empty() || of_tasks.contains(task)) {
             counts.queued += tally.waiting.saturating_sub(tally.scheduled);
             counts.scheduled += tally.scheduled;
+            counts.retrying += tally.retrying;
             counts.running += tally.running;
             counts.parked += tally.parked;
             counts.given_up += tally.given_up;
         }
     }
     counts
+}
+
+/// Jobs looked at for one page. Those that have ended are read from the journal.
+const LOOK: usize = 512;
+
+/// The next rows of a listing, in the order of enqueueing.
+fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result<Rows, StorageError> {
+    let numbers = |names: &[String]| names.iter().filter_map(|name| state.names.number(name)).collect::<Vec<_>>();
+    let (queues, tasks) = (numbers(&list.queues), numbers(&list.tasks));
+    let fits = |item: &WorkItem| {
+        (list.queues.is_empty() || queues.contains(&item.queue))
+            && (list.tasks.is_empty() || tasks.contains(&item.task))
+    };
+    let mut rows = Rows::default();
+    for (looked, (counter, target)) in state.index.from(list.from).enumerate() {
+        if looked == LOOK || rows.rows.len() >= list.most as usize {
+            rows.next = Some(counter);
+            break;
+        }
+        let row = match target {
+            Target::Live(_) => match state.work(counter).filter(|work| fits(&work.item)) {
+                Some(work) => live(state, fetch, work)?,
+                None => continue,
+            },
+            Target::Result(place) => match fetch.fetch(place)? {
+                Effect::Put(Item::Result(result)) if result.keep_until < seconds(now) || !fits(&result.work) => {
+                    continue;
+                }
+                Effect::Put(Item::Result(result)) => past(state, result),
+                other => return Err(StorageError::misplaced("result", place, &other)),
+            },
+        };
+        if list.states.is_empty() || list.states.contains(&row.state) {
+            rows.rows.push(row);
+        }
+    }
+    Ok(rows)
 }
 
 fn value(state: &State, fetch: &dyn Fetch, key: &str) -> Result<Option<Bytes>, StorageError> {

@@ -25,6 +25,8 @@ pub(crate) struct Tally {
     pub(crate) waiting: u64,
     /// Waiting for an instant to come.
     pub(crate) scheduled: u64,
+    /// Those of them that have been attempted.
+    pub(crate) retrying: u64,
     pub(crate) running: u64,
     pub(crate) parked: u64,
     /// Dead and lost.
@@ -181,7 +183,9 @@ impl State {
         let item = work.item;
         if due {
             self.ready.add_due(&item);
-            self.tallies.entry((item.queue, item.task)).or_default().scheduled += 1;
+            let tally = self.tallies.entry((item.queue, item.task)).or_default();
+            tally.scheduled += 1;
+            tally.retrying += u64::from(item.attempts > 0);
         } else {
             self.ready.add_ready(&item);
         }
@@ -198,6 +202,7 @@ impl State {
                 self.ready.remove_due(&item);
                 let tally = self.tallies.entry((item.queue, item.task)).or_default();
                 tally.scheduled = tally.scheduled.saturating_sub(1);
+                tally.retrying = tally.retrying.saturating_sub(u64::from(item.attempts > 0));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod job;
+mod jobs;
 
 use std::any::Any;
 use std::fmt;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::builder::HueyBuilder;
 pub use self::job::{EnqueueFuture, EnqueueManyFuture};
+pub use self::jobs::Jobs;
 use crate::codec;
 use crate::consumer::{Consumer, Owner};
 use crate::enqueue::{Enqueued, Pipeline};
@@ -19,6 +21,7 @@ use crate::execute::{Context, Executor};
 use crate::handle::{JobHandle, Source};
 use crate::id::JobId;
 use crate::job::{DEFAULT_QUEUE, Origin};
+use crate::signal::Subscription;
 use crate::state::JobState;
 use crate::store::{Answer, Counts, Missing, Query, Storage};
 use crate::task::Task;
@@ -141,6 +144,36 @@ impl Huey {
         }
     }
 
+    /// How many jobs of a task do what, over all queues.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn counts_of<T: Task>(&self) -> Result<Counts> {
+        let query = Query::Counts { queues: Vec::new(), tasks: vec![T::DEFINITION.name.to_owned()] };
+        match self.storage()?.read(query)? {
+            Answer::Counts(counts) => Ok(counts),
+            other => Err(misanswered(&other)),
+        }
+    }
+
+    /// Whether a job of the task is queued, running, or waiting for another attempt. One that is scheduled for later does
+    /// not count until it is due.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn is_active<T: Task>(&self) -> Result<bool> {
+        let counts = self.counts_of::<T>()?;
+        Ok(counts.queued + counts.running + counts.retrying > 0)
+    }
+
+    /// Every signal from now on, through a channel that holds `capacity` of them: for slow work, which no job waits for.
+    /// When it is full the oldest is dropped and counted.
+    pub fn subscribe(&self, capacity: usize) -> Subscription {
+        self.inner.pipeline.signals.subscribe(capacity)
+    }
+
     /// The value that a hook [put](crate::EnqueueRequest::put) under `key`.
     ///
     /// # Errors
@@ -197,6 +230,7 @@ impl Huey {
         let closed = self.storage()?.close();
         // Nobody will tell those who wait of an end any more.
         self.inner.executor.waiters.close();
+        self.inner.executor.signals.close();
         Ok(closed?)
     }
 }

@@ -2,11 +2,13 @@
 
 mod kind;
 mod receivers;
+mod subscription;
 mod waiters;
 mod worker_mark;
 
 pub use kind::{Signal, SignalKind};
 pub use receivers::ReceiverResult;
 pub(crate) use receivers::Signals;
+pub use subscription::Subscription;
 pub(crate) use waiters::{Final, News, Waiters, Waiting};
 pub(crate) use worker_mark::{WorkerMark, is_worker_of};

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::kind::{Signal, SignalKind};
+use super::subscription::{Channel, Subscription};
 use crate::error::BoxError;
 use crate::time::monotonic;
 
@@ -45,11 +47,20 @@ pub(crate) struct Signals {
     receivers: Vec<Receiver>,
     slow: Duration,
     next: AtomicU64,
+    channels: Mutex<Vec<Weak<Channel>>>,
+    /// How many channels there are, those that were dropped since the last signal among them.
+    subscribed: AtomicUsize,
 }
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { receivers: Vec::new(), slow: Duration::from_millis(10), next: AtomicU64::new(1) }
+        Self {
+            receivers: Vec::new(),
+            slow: Duration::from_millis(10),
+            next: AtomicU64::new(1),
+            channels: Mutex::default(),
+            subscribed: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -70,17 +81,58 @@ impl Signals {
 
     /// Whether anybody hears that kind.
     pub(crate) fn hears(&self, kind: SignalKind) -> bool {
-        self.receivers.iter().any(|receiver| receiver.kind.is_none_or(|wanted| wanted == kind))
+        self.is_subscribed() || self.receivers.iter().any(|receiver| receiver.kind.is_none_or(|wanted| wanted == kind))
     }
 
     /// Whether anybody hears anything.
     pub(crate) fn any(&self) -> bool {
-        !self.receivers.is_empty()
+        self.is_subscribed() || !self.receivers.is_empty()
+    }
+
+    fn is_subscribed(&self) -> bool {
+        self.subscribed.load(Ordering::SeqCst) > 0
+    }
+
+    fn channels(&self) -> MutexGuard<'_, Vec<Weak<Channel>>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A channel that gets every signal from now on, and holds so many.
+    pub(crate) fn subscribe(&self, capacity: usize) -> Subscription {
+        let channel = Channel::new(capacity);
+        let mut channels = self.channels();
+        channels.push(Arc::downgrade(&channel));
+        self.subscribed.store(channels.len(), Ordering::SeqCst);
+        Subscription(channel)
+    }
+
+    /// No more signals will come.
+    pub(crate) fn close(&self) {
+        for channel in self.channels().drain(..).filter_map(|channel| channel.upgrade()) {
+            channel.close();
+        }
+        self.subscribed.store(0, Ordering::SeqCst);
+    }
+
+    fn publish(&self, signal: &Signal) {
+        if !self.is_subscribed() {
+            return;
+        }
+        let mut channels = self.channels();
+        channels.retain(|channel| match channel.upgrade() {
+            Some(channel) => {
+                channel.put(signal.clone());
+                true
+            }
+            None => false,
+        });
+        self.subscribed.store(channels.len(), Ordering::SeqCst);
     }
 
     /// Calls the receivers of the signal's kind, then those of all kinds. None of them can stop another.
     pub(crate) fn emit(&self, mut signal: Signal) {
         signal.sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        self.publish(&signal);
         let named = self.receivers.iter().filter(|receiver| receiver.kind == Some(signal.kind));
         let all = self.receivers.iter().filter(|receiver| receiver.kind.is_none());
         for receiver in named.chain(all) {
@@ -97,6 +149,12 @@ impl Signals {
                 tracing::warn!(receiver = name, %kind, job = %id, ?took, "a receiver is slow, and the queue waits for it");
             }
         }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -25,7 +25,8 @@ pub use engine::engine;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
 pub use storage::{
-    Answer, Commit, Counts, Done, Missing, OpenStorage, Query, Storage, StorageError, StorageOptions, Version,
+    Answer, Commit, Counts, Done, List, Missing, OpenStorage, Query, Rows, Storage, StorageError, StorageOptions,
+    Version,
 };
 pub use transition::{
     Body, Claimed, Discarded, Ended, Lease, NewJob, Outcome, Placed, Row, Settled, Settlement, Tasks, Transition,

@@ -10,6 +10,7 @@ use super::transition::{Lease, Outcome, Row, Transition};
 use crate::codec::Bytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
+use crate::state::JobState;
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp};
 
@@ -97,6 +98,8 @@ pub enum Query {
         /// Of these tasks; of all if none is named.
         tasks: Vec<String>,
     },
+    /// Jobs in the order of enqueueing.
+    List(List),
     /// The value under a key.
     Value(String),
     /// The keys that begin so, in order, up to a number of them, after a given one.
@@ -126,10 +129,36 @@ pub enum Answer {
     Job(Result<Box<Row>, Missing>),
     /// The numbers.
     Counts(Counts),
+    /// The rows.
+    List(Rows),
     /// The value's bytes.
     Value(Option<Bytes>),
     /// The keys.
     Keys(Vec<String>),
+}
+
+/// Which jobs a listing asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct List {
+    /// Of these queues; of all if none is named.
+    pub queues: Vec<String>,
+    /// Of these tasks; of all if none is named.
+    pub tasks: Vec<String>,
+    /// In these states; in any if none is named.
+    pub states: Vec<JobState>,
+    /// From this counter on: 0, or what the page before said.
+    pub from: u64,
+    /// At most so many.
+    pub most: u32,
+}
+
+/// A page of a listing. It may be short, or empty, though more follow: no page looks at more than some hundreds of jobs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rows {
+    /// The jobs.
+    pub rows: Vec<Row>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<u64>,
 }
 
 /// Why there is no job of an id.
@@ -156,6 +185,8 @@ pub struct Counts {
     pub queued: u64,
     /// Wait for their time.
     pub scheduled: u64,
+    /// Those of them that have been attempted, and wait for another try.
+    pub retrying: u64,
     /// Claimed by an attempt.
     pub running: u64,
     /// Wait for a consumer that knows them.

@@ -88,6 +88,7 @@ impl State {
                 Listed::Ready => ready.insert((item.queue, item.task, item.counter)) && !held,
                 Listed::Due => {
                     tally.scheduled += 1;
+                    tally.retrying += u64::from(item.attempts > 0);
                     due.insert((item.at, item.counter)) && item.at > self.horizon
                 }
                 Listed::Nowhere => item.phase != Phase::Waiting || held,

@@ -1,0 +1,163 @@
+//! Signals for slow work: a bounded channel that drops the oldest, so that the queue never waits for who listens.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use super::kind::Signal;
+use crate::time::monotonic;
+
+/// What a subscription holds, and the queue fills.
+#[derive(Default)]
+pub(super) struct Channel {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    signals: VecDeque<Signal>,
+    capacity: usize,
+    /// How many were dropped that nobody was told of yet.
+    dropped: u64,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+impl Channel {
+    pub(super) fn new(capacity: usize) -> Arc<Self> {
+        let state = State { capacity: capacity.max(1), ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), moved: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let waker = {
+            let mut state = self.lock();
+            change(&mut state);
+            state.waker.take()
+        };
+        self.moved.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn put(&self, signal: Signal) {
+        self.change(|state| {
+            if state.signals.len() == state.capacity {
+                state.signals.pop_front();
+                state.dropped += 1;
+            }
+            state.signals.push_back(signal);
+        });
+    }
+
+    pub(super) fn close(&self) {
+        self.change(|state| state.closed = true);
+    }
+}
+
+/// Signals of a queue from now on, in their order: [`Huey::subscribe`](crate::Huey::subscribe) makes one. When it is
+/// full the oldest are dropped and counted; the sequence numbers show where.
+///
+/// ```
+/// use std::time::Duration;
+/// use huey_core::{Huey, Memory};
+///
+/// let huey = Huey::builder().open(Memory::new())?;
+/// let signals = huey.subscribe(1024);
+/// assert!(signals.try_recv().is_none(), "nothing has happened yet");
+/// huey.close()?;
+/// assert!(signals.recv().is_none(), "nothing will");
+/// # Ok::<(), huey_core::Error>(())
+/// ```
+#[must_use = "a subscription that is dropped hears nothing"]
+pub struct Subscription(pub(super) Arc<Channel>);
+
+impl Subscription {
+    /// The next signal, once there is one; `None` once the queue was closed and all were taken.
+    #[must_use]
+    pub fn recv(&self) -> Option<Signal> {
+        let mut state = self.0.lock();
+        loop {
+            if let Some(signal) = state.signals.pop_front() {
+                return Some(signal);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.0.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// As [`recv`](Self::recv), but `None` as well if nothing came within `timeout`.
+    #[must_use]
+    pub fn recv_timeout(&self, timeout: Duration) -> Option<Signal> {
+        let begun = monotonic();
+        let mut state = self.0.lock();
+        loop {
+            if let Some(signal) = state.signals.pop_front() {
+                return Some(signal);
+            }
+            let left = timeout.saturating_sub(monotonic().duration_since(begun));
+            if state.closed || left.is_zero() {
+                return None;
+            }
+            state = self.0.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The next signal, if it is there.
+    #[must_use]
+    pub fn try_recv(&self) -> Option<Signal> {
+        self.0.lock().signals.pop_front()
+    }
+
+    /// As [`recv`](Self::recv), in any async runtime.
+    pub async fn recv_async(&self) -> Option<Signal> {
+        poll_fn(|context| {
+            let mut state = self.0.lock();
+            if let Some(signal) = state.signals.pop_front() {
+                return Poll::Ready(Some(signal));
+            }
+            if state.closed {
+                return Poll::Ready(None);
+            }
+            state.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// How many signals were dropped since the last call, because this was full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        std::mem::take(&mut self.0.lock().dropped)
+    }
+}
+
+impl Iterator for Subscription {
+    type Item = Signal;
+
+    fn next(&mut self) -> Option<Signal> {
+        self.recv()
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.lock();
+        f.debug_struct("Subscription")
+            .field("waiting", &state.signals.len())
+            .field("capacity", &state.capacity)
+            .field("dropped", &state.dropped)
+            .finish_non_exhaustive()
+    }
+}
