@@ -3,7 +3,7 @@
 use super::kit::{Kit, RELAXED, SYNCED, complete};
 use super::{Check, Subject};
 use crate::state::JobState;
-use crate::store::{Answer, Missing, NewJob, Outcome, Query, StorageError, Tasks, Transition, Verdict};
+use crate::store::{Answer, List, Missing, NewJob, Outcome, Query, StorageError, Tasks, Transition, Verdict};
 use crate::testing::job_id;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "a job that ran and left no trace is not brought back by a repeated enqueue", run: not_revived },
     Check { name: "values are stored with the jobs of their commit, and not again when it is repeated", run: values },
     Check { name: "keys are listed in order, by prefix, and in pages", run: keys },
+    Check { name: "a listing has every job once, page by page", run: listing },
     Check { name: "counts tell queues and states apart", run: counts },
     Check {
         name: "a job that is gone is told from one that never existed and from one of another store",
@@ -140,6 +141,31 @@ fn counts(subject: &dyn Subject) {
     kit.advance(5);
     let counts = kit.counts();
     assert_eq!((counts.queued, counts.scheduled), (3, 0), "what is due is not scheduled any more");
+}
+
+fn listing(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let jobs: Vec<_> = (0..700).map(|_| kit.add(|job| job.queue = "long".into())).collect();
+    let last = kit.add(|job| job.task = "other".into());
+    let page = |list: List| match kit.read(Query::List(list)) {
+        Answer::List(rows) => rows,
+        other => panic!("asked for a list, got {other:?}"),
+    };
+    let (mut all, mut from) = (Vec::new(), Some(0));
+    while let Some(next) = from {
+        let rows = page(List { queues: vec!["long".into()], from: next, most: 300, ..List::default() });
+        assert!(rows.rows.len() <= 300);
+        all.extend(rows.rows.iter().map(|row| row.id));
+        from = rows.next;
+    }
+    assert_eq!(all, jobs, "each once, in order");
+    let (claimed, _) = kit.claim_from(&["default"], Tasks::ALL, 1);
+    kit.settle(claimed[0].lease, complete(b"x"));
+    let rows = |list: List| page(List { from: last.counter(), most: 9, ..list }).rows;
+    let found: Vec<_> = rows(List { tasks: vec!["other".into()], ..List::default() });
+    assert_eq!(found.iter().map(|row| (row.id, row.state)).collect::<Vec<_>>(), [(last, JobState::Complete)]);
+    assert!(rows(List { states: vec![JobState::Queued], ..List::default() }).is_empty());
+    assert!(rows(List { tasks: vec!["no task".into()], ..List::default() }).is_empty());
 }
 
 fn missing(subject: &dyn Subject) {
