@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, Body, Commit, Lease, NewJob, Outcome, Query, Settled, Settlement, Storage, StorageError, StorageOptions,
-    Tasks, Transition, Verdict, Version,
+    Answer, Body, Commit, Lease, NewJob, Outcome, Placed, Query, Settled, Settlement, Storage, StorageError,
+    StorageOptions, Tasks, Transition, UniqueKey, Verdict, Version,
 };
 use huey_core::testing::{Fault, Random, SimDisk, inspected, job_id};
-use huey_core::{Durability, JobId, JobState, Timestamp};
+use huey_core::{Durability, JobId, JobState, OnConflict, Scope, Timestamp};
 
 const THREADS: u64 = 8;
 const ROUNDS: usize = 60;
@@ -47,6 +47,23 @@ fn act(storage: &Arc<dyn Storage>, random: &mut Random, transition: Transition, 
     }
 }
 
+fn job(id: JobId, now: Timestamp) -> NewJob {
+    NewJob {
+        id,
+        task: "send".into(),
+        queue: "default".into(),
+        priority: 0,
+        run_at: now,
+        expires: None,
+        durability: Durability::Synced,
+        at_most_once: false,
+        crash_limit: 0,
+        unique: None,
+        writes: Vec::new(),
+        body: Body::default(),
+    }
+}
+
 fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
     let mut random = Random::new(seed);
     let mut told = Told::default();
@@ -57,18 +74,9 @@ fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
             let now = storage.clock().now();
             let jobs: Vec<NewJob> = (first..first + 2)
                 .map(|counter| NewJob {
-                    id: job_id(now, counter, salt),
-                    task: "send".into(),
-                    queue: "default".into(),
-                    priority: 0,
-                    run_at: now,
-                    expires: None,
-                    durability: Durability::Synced,
                     at_most_once: random.one_in(9),
-                    crash_limit: 0,
-                    unique: None,
-                    writes: Vec::new(),
                     body: Body { head: vec![1; 8].into(), args: vec![2; random.below(3_000)].into() },
+                    ..job(job_id(now, counter, salt), now)
                 })
                 .collect();
             let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
@@ -188,5 +196,78 @@ fn eight_threads_and_a_disk_that_works() {
 fn eight_threads_and_a_disk_that_fails_once() {
     for seed in 3..15 {
         race(seed, Some(Fault::Fail));
+    }
+}
+
+/// Enqueues one key from a thousand threads while two others drain it and the process dies at a random call.
+fn race_for_a_key(seed: u64) {
+    let disk = SimDisk::new(seed);
+    let medium = disk.medium();
+    let (storage, _) = inspected(medium, StorageOptions::default()).unwrap();
+    let Outcome::Reserved { first, salt } =
+        storage.commit(Transition::Reserve { count: 1_000 }, Commit::RELAXED).unwrap()
+    else {
+        panic!("no counters");
+    };
+    let now = storage.clock().now();
+    let (stored, finished) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let active = |storage: &dyn Storage| match storage.read(Query::all_counts()) {
+        Ok(Answer::Counts(counts)) => counts.queued + counts.running,
+        _ => 0,
+    };
+    std::thread::scope(|scope| {
+        for counter in first..first + 1_000 {
+            let (storage, stored, finished) = (&storage, &stored, &finished);
+            scope.spawn(move || {
+                let key = UniqueKey {
+                    key: b"key".to_vec().into(),
+                    scope: Scope::Active,
+                    on_conflict: OnConflict::Existing,
+                    keep: Duration::ZERO,
+                };
+                let job = NewJob { unique: Some(key), ..job(job_id(now, counter, salt), now) };
+                let (id, synced) = (job.id, Commit { durability: Durability::Synced, hold: false });
+                if let Ok(Outcome::Enqueued(placed)) = storage.commit(Transition::Enqueue { jobs: vec![job] }, synced)
+                    && placed == [Placed::New]
+                {
+                    stored.lock().unwrap().push(id);
+                }
+                finished.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while finished.load(Ordering::SeqCst) < 1_000 {
+                    let (queues, tasks) = (vec!["default".into()], Tasks::ALL);
+                    let claim = Transition::Claim { queues, tasks, most: 3, many: Tasks::ALL, keep: Duration::ZERO };
+                    let Ok(Outcome::Claimed { claimed, .. }) = storage.commit(claim, Commit::RELAXED) else { continue };
+                    assert!(claimed.len() <= 1, "two jobs of one key at once");
+                    let keep = Duration::from_hours(1);
+                    for one in claimed {
+                        let verdict = Verdict::Complete { output: vec![].into(), signature: 0, keep };
+                        let settle = Transition::Settle(vec![Settlement { lease: one.lease, verdict }]);
+                        drop(storage.commit(settle, Commit::RELAXED));
+                    }
+                }
+            });
+        }
+        disk.fault_at((seed * 37) % 700, Fault::Kill);
+        while finished.load(Ordering::SeqCst) < 1_000 {
+            assert!(active(&*storage) <= 1, "two jobs of one key at once");
+        }
+    });
+    drop(storage.close());
+    drop(storage);
+    disk.kill();
+    let (storage, inspector) = inspected(disk.medium(), StorageOptions::default()).unwrap();
+    inspector.check().unwrap();
+    assert!(active(&*storage) <= 1, "two jobs of one key after the kill");
+    verify(&*storage, &Told { stored: stored.into_inner().unwrap(), ..Told::default() }, false);
+}
+
+#[test]
+fn a_thousand_threads_race_for_one_key_and_the_process_dies() {
+    for seed in 0..10 {
+        race_for_a_key(seed);
     }
 }
