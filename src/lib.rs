@@ -66,3 +66,8 @@ pub mod __private {
 pub fn open(folder: impl Into<std::path::PathBuf>) -> Result<Huey> {
     Huey::builder().open(Sled::at(folder))
 }
+
+/// The guide's code is compiled and run as part of this crate's documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/enqueue.md")]
+struct Guide;

@@ -86,6 +86,7 @@ fn a_listing_is_narrowed_by_task_queue_state_and_header() {
     let waiting = send::job(2).header("customer", "a").enqueue(&huey).unwrap().id();
     let swept = sweep::enqueue(&huey).unwrap().id();
     assert_eq!(ids(huey.jobs()), [good, bad, waiting, swept], "in the order of enqueueing");
+    assert_eq!(ids(huey.jobs().after(bad)), [waiting, swept], "from where a page ended");
     assert_eq!(ids(huey.jobs().task::<send>()), [good, bad, waiting]);
     assert_eq!(ids(huey.jobs().task_named("listing::sweep")), [swept]);
     assert_eq!(ids(huey.jobs().queue("mail").state(JobState::Dead)), [bad]);

@@ -88,3 +88,25 @@ fn two_subscriptions_hear_the_same() {
     let all = |signals: &huey::Subscription| std::iter::from_fn(|| signals.try_recv()).count();
     assert_eq!((all(&one), all(&other)), (3, 3));
 }
+
+#[test]
+fn a_subscription_of_a_closed_queue_ends_at_once() {
+    let huey = open();
+    huey.close().unwrap();
+    assert!(huey.subscribe(4).recv().is_none());
+}
+
+#[test]
+fn a_close_wakes_all_who_wait_for_one_subscription() {
+    let huey = open();
+    let signals = std::sync::Arc::new(huey.subscribe(4));
+    let (tell, told) = std::sync::mpsc::channel();
+    for _ in 0..3 {
+        let (signals, tell) = (std::sync::Arc::clone(&signals), tell.clone());
+        std::thread::spawn(move || tell.send(signals.recv().is_none()).unwrap());
+    }
+    huey.close().unwrap();
+    for _ in 0..3 {
+        assert!(told.recv_timeout(LONG).unwrap());
+    }
+}

@@ -33,7 +33,7 @@ pub struct JobInfo {
     pub due: Option<Timestamp>,
     /// When the last attempt was claimed, while it runs and once it has ended.
     pub started: Option<Timestamp>,
-    /// When it ended, or was parked.
+    /// When it ended.
     pub ended: Option<Timestamp>,
     /// When it is too late to pick it up.
     pub expires: Option<Timestamp>,
@@ -43,7 +43,7 @@ pub struct JobInfo {
     pub crashes: u8,
     /// The record of the last failed attempt.
     pub error: Option<TaskError>,
-    /// Why it ended or stands still, in words.
+    /// Why it ended or stands still, or why its envelope cannot be read, in words.
     pub cause: Option<String>,
 }
 
@@ -63,17 +63,24 @@ impl JobInfo {
 
 impl From<Row> for JobInfo {
     fn from(row: Row) -> Self {
-        let head = Head::decode(&row.head).ok();
+        let head = Head::decode(&row.head);
         let (mut due, mut started, mut ended) = (None, row.ended.started, None);
         match row.state {
             JobState::Queued | JobState::Scheduled => due = Some(row.at),
             JobState::Running => started = Some(row.at),
             _ => {
                 started = started.or(row.ended.error.as_ref().map(|error| error.started));
-                ended = Some(row.at);
+                ended = row.state.is_ended().then_some(row.at);
             }
         }
-        let (origin, headers) = head.map_or((None, Vec::new()), |head| (Some(head.origin), head.headers));
+        let mut cause = row.ended.cause;
+        let (origin, headers) = match head {
+            Ok(head) => (Some(head.origin), head.headers),
+            Err(error) => {
+                cause.get_or_insert_with(|| error.to_string());
+                (None, Vec::new())
+            }
+        };
         Self {
             id: row.id,
             task: row.task,
@@ -90,7 +97,7 @@ impl From<Row> for JobInfo {
             attempts: row.attempts,
             crashes: row.crashes,
             error: row.ended.error,
-            cause: row.ended.cause,
+            cause,
         }
     }
 }

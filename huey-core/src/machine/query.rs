@@ -136,6 +136,8 @@ fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result
         (list.queues.is_empty() || queues.contains(&item.queue))
             && (list.tasks.is_empty() || tasks.contains(&item.task))
     };
+    let ends = [JobState::Complete, JobState::Canceled, JobState::Expired, JobState::Revoked];
+    let shows_ended = list.states.is_empty() || list.states.iter().any(|state| ends.contains(state));
     let mut rows = Rows::default();
     for (looked, (counter, target)) in state.index.from(list.from).enumerate() {
         if looked == LOOK || rows.rows.len() >= list.most as usize {
@@ -147,6 +149,7 @@ fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result
                 Some(work) => live(state, fetch, work)?,
                 None => continue,
             },
+            Target::Result(_) if !shows_ended => continue,
             Target::Result(place) => match fetch.fetch(place)? {
                 Effect::Put(Item::Result(result)) if result.keep_until < seconds(now) || !fits(&result.work) => {
                     continue;

@@ -6,6 +6,7 @@ use std::fmt;
 use super::{Huey, misanswered};
 use crate::error::Result;
 use crate::handle::JobInfo;
+use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{Answer, List, Missing, Query, Rows};
 use crate::task::Task;
@@ -43,7 +44,7 @@ impl Huey {
     /// # Errors
     ///
     /// When the storage cannot answer.
-    pub fn info(&self, id: crate::id::JobId) -> Result<Option<JobInfo>> {
+    pub fn info(&self, id: JobId) -> Result<Option<JobInfo>> {
         match self.storage()?.read(Query::Job(id))? {
             Answer::Job(Ok(row)) => Ok(Some((*row).into())),
             Answer::Job(Err(Missing::Gone | Missing::NeverExisted)) => Ok(None),
@@ -90,6 +91,12 @@ impl Jobs {
     /// Those with this header; called again, with the other one as well.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Those that were enqueued after this one: where a listing that was broken off goes on.
+    pub fn after(mut self, id: JobId) -> Self {
+        self.list.from = id.counter() + 1;
         self
     }
 

@@ -47,7 +47,8 @@ pub(crate) struct Signals {
     receivers: Vec<Receiver>,
     slow: Duration,
     next: AtomicU64,
-    channels: Mutex<Vec<Weak<Channel>>>,
+    /// `None` once no more signals will come.
+    channels: Mutex<Option<Vec<Weak<Channel>>>>,
     /// How many channels there are, those that were dropped since the last signal among them.
     subscribed: AtomicUsize,
 }
@@ -58,7 +59,7 @@ impl Default for Signals {
             receivers: Vec::new(),
             slow: Duration::from_millis(10),
             next: AtomicU64::new(1),
-            channels: Mutex::default(),
+            channels: Mutex::new(Some(Vec::new())),
             subscribed: AtomicUsize::new(0),
         }
     }
@@ -93,25 +94,30 @@ impl Signals {
         self.subscribed.load(Ordering::SeqCst) > 0
     }
 
-    fn channels(&self) -> MutexGuard<'_, Vec<Weak<Channel>>> {
+    fn channels(&self) -> MutexGuard<'_, Option<Vec<Weak<Channel>>>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A channel that gets every signal from now on, and holds so many.
     pub(crate) fn subscribe(&self, capacity: usize) -> Subscription {
         let channel = Channel::new(capacity);
-        let mut channels = self.channels();
-        channels.push(Arc::downgrade(&channel));
-        self.subscribed.store(channels.len(), Ordering::SeqCst);
+        match &mut *self.channels() {
+            Some(channels) => {
+                channels.push(Arc::downgrade(&channel));
+                self.subscribed.store(channels.len(), Ordering::SeqCst);
+            }
+            None => channel.close(),
+        }
         Subscription(channel)
     }
 
     /// No more signals will come.
     pub(crate) fn close(&self) {
-        for channel in self.channels().drain(..).filter_map(|channel| channel.upgrade()) {
+        let channels = self.channels().take();
+        self.subscribed.store(0, Ordering::SeqCst);
+        for channel in channels.into_iter().flatten().filter_map(|channel| channel.upgrade()) {
             channel.close();
         }
-        self.subscribed.store(0, Ordering::SeqCst);
     }
 
     fn publish(&self, signal: &Signal) {
@@ -119,6 +125,7 @@ impl Signals {
             return;
         }
         let mut channels = self.channels();
+        let Some(channels) = &mut *channels else { return };
         channels.retain(|channel| match channel.upgrade() {
             Some(channel) => {
                 channel.put(signal.clone());

@@ -24,7 +24,7 @@ struct State {
     /// How many were dropped that nobody was told of yet.
     dropped: u64,
     closed: bool,
-    waker: Option<Waker>,
+    wakers: Vec<Waker>,
 }
 
 impl Channel {
@@ -38,15 +38,13 @@ impl Channel {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let waker = {
+        let wakers = {
             let mut state = self.lock();
             change(&mut state);
-            state.waker.take()
+            std::mem::take(&mut state.wakers)
         };
-        self.moved.notify_one();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.moved.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn put(&self, signal: Signal) {
@@ -130,7 +128,9 @@ impl Subscription {
             if state.closed {
                 return Poll::Ready(None);
             }
-            state.waker = Some(context.waker().clone());
+            if !state.wakers.iter().any(|known| known.will_wake(context.waker())) {
+                state.wakers.push(context.waker().clone());
+            }
             Poll::Pending
         })
         .await

@@ -366,7 +366,9 @@ impl Model {
     /// What is true when the same process has opened the store again: `live` holds the attempts that run.
     pub(crate) fn resumed(&mut self, live: &HashSet<(u64, u32)>, now: Timestamp) {
         for (counter, job) in &mut self.jobs {
-            if job.state == JobState::Running && !live.contains(&(*counter, job.claims)) {
+            // A lease that nobody was told has not begun, whatever number it carries.
+            let begun = job.claim.is_some() && live.contains(&(*counter, job.claims));
+            if job.state == JobState::Running && !begun {
                 job.come_back(false, now);
             }
         }

@@ -1,0 +1,83 @@
+//! A hook on the queue sees every way by which a job is made.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use huey::{Context, Decision, Huey, JobId, Retry, task};
+use support::{LONG, block_on, queue_with, run};
+
+#[task]
+fn leaf(number: u64) -> u64 {
+    number
+}
+
+#[task]
+fn parent(#[ctx] ctx: &Context) -> huey::Result<()> {
+    leaf::enqueue(ctx.huey()?, 1).map(drop)
+}
+
+#[task]
+fn twice(#[ctx] ctx: &Context) -> Result<(), Retry> {
+    if ctx.attempt() == 1 { Err(Retry::after(Duration::ZERO)) } else { Ok(()) }
+}
+
+#[task]
+fn reads_header(#[ctx] ctx: &Context) -> Option<String> {
+    ctx.headers().iter().find(|(name, _)| name == "seen-by").map(|(_, value)| value.clone())
+}
+
+type Seen = Arc<Mutex<Vec<(String, &'static str, JobId)>>>;
+
+fn watched() -> (Huey, Seen) {
+    let seen: Seen = Arc::default();
+    let noted = Arc::clone(&seen);
+    let (huey, ..) = queue_with(|builder| {
+        builder.hook(move |request| {
+            let task = request.task().rsplit("::").next().unwrap_or_default().to_owned();
+            noted.lock().unwrap().push((task, request.origin().kind(), request.id()));
+            request.header("seen-by", "the queue");
+            Ok(Decision::Go)
+        })
+    });
+    (huey, seen)
+}
+
+#[test]
+fn a_hook_on_the_queue_sees_every_origin_once_per_job() {
+    let (huey, seen) = watched();
+    let first = leaf::enqueue(&huey, 1).unwrap();
+    block_on(leaf::enqueue_async(&huey, 2)).unwrap().wait(Duration::ZERO).unwrap_err();
+    let bulk = leaf::map(&huey, [3, 4]).unwrap();
+    block_on(leaf::map_async(&huey, [5])).unwrap().clear();
+    let _ = leaf::job(6).delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
+    let by_body = parent::enqueue(&huey).unwrap();
+    // Retries are the same job.
+    let _ = twice::enqueue(&huey).unwrap();
+    run(&huey);
+    by_body.wait(LONG).unwrap();
+    let seen = seen.lock().unwrap();
+    for (task, origin, id) in seen.iter() {
+        println!("{origin}: {task} {id}");
+    }
+    let kinds: Vec<(&str, &str)> = seen.iter().map(|(task, origin, _)| (task.as_str(), *origin)).collect();
+    let call = |task| (task, "call");
+    let many = ("leaf", "bulk");
+    assert_eq!(
+        kinds,
+        [call("leaf"), call("leaf"), many, many, many, call("leaf"), call("parent"), call("twice"), call("leaf")]
+    );
+    let ids: std::collections::HashSet<JobId> = seen.iter().map(|(_, _, id)| *id).collect();
+    assert_eq!(ids.len(), seen.len(), "once per job");
+    assert!(ids.contains(&first.id()) && ids.contains(&bulk.first().unwrap().id()));
+}
+
+#[test]
+fn a_header_of_a_hook_reaches_the_body() {
+    let (huey, _) = watched();
+    let job = reads_header::enqueue(&huey).unwrap();
+    run(&huey);
+    assert_eq!(job.wait(LONG).unwrap().as_deref(), Some("the queue"));
+}
