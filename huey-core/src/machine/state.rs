@@ -1,5 +1,6 @@
 //! The state, and how an effect changes it.
 
+mod apply;
 #[cfg(feature = "testing")]
 mod check;
 
@@ -7,7 +8,6 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::homes::Homes;
 use super::index::{Index, Target};
-use super::item::{Effect, Item, Key, ResultItem};
 use super::names::Names;
 use super::past::Past;
 use super::place::Place;
@@ -88,8 +88,6 @@ impl Default for Place {
 }
 
 impl State {
-    // --- looking ---
-
     pub(crate) fn work(&self, counter: u64) -> Option<&Work> {
         match self.index.get(counter)? {
             Target::Live(number) => self.slab.get(number as usize)?.as_ref(),
@@ -129,8 +127,6 @@ impl State {
     pub(crate) fn is_known(&self, counter: u64) -> bool {
         self.index.get(counter).is_some() || self.past.contains(counter)
     }
-
-    // --- memory's own affairs: nothing of this is journaled ---
 
     /// What the state that replaces this one after a failure must know.
     pub(crate) fn bequeath(&mut self) -> Inherited {
@@ -232,206 +228,5 @@ impl State {
     #[cfg(feature = "testing")]
     pub(crate) fn horizon(&self) -> Timestamp {
         self.horizon
-    }
-
-    // --- effects ---
-
-    /// Makes `effect`, which stands at `place`, true. Total: every effect is defined in every state.
-    pub(crate) fn apply(&mut self, effect: &Effect, place: Place) {
-        match effect {
-            Effect::Put(item) => self.put(item, place),
-            Effect::Drop(Key::Job(counter)) => {
-                self.drop_work(*counter);
-                self.past.add(*counter);
-            }
-            Effect::Drop(Key::Result(counter)) => {
-                self.drop_result(*counter);
-                self.past.add(*counter);
-            }
-            Effect::Drop(Key::Value(key)) => {
-                if let Some(old) = self.values.remove(key) {
-                    self.homes.lose(old);
-                }
-            }
-            Effect::Drop(Key::Unique(key)) => {
-                if let Some(old) = self.uniques.remove(key) {
-                    self.homes.lose(old);
-                }
-            }
-        }
-    }
-
-    fn put(&mut self, item: &Item, place: Place) {
-        self.homes.gain(place);
-        let old = match item {
-            Item::Meta { salt, reserved } => {
-                self.salt = *salt;
-                self.reserved = *reserved;
-                std::mem::replace(&mut self.meta, place)
-            }
-            Item::Name { number, text } => self.names.put(*number, text, place).unwrap_or_default(),
-            Item::Work(item) => self.put_work(*item, place),
-            Item::Body(counter, _) => self.put_part(*counter, place, |work| &mut work.body),
-            Item::Note(counter, _) => self.put_part(*counter, place, |work| &mut work.note),
-            Item::Result(result) => self.put_result(result, place),
-            Item::Value { key, .. } => self.values.insert(key.clone(), place).unwrap_or_default(),
-            Item::Unique(item) => self.uniques.put(item, place),
-        };
-        self.homes.lose(old);
-    }
-
-    fn put_work(&mut self, item: WorkItem, place: Place) -> Place {
-        self.unlist(item.counter);
-        self.highest_claim = self.highest_claim.max(item.claim);
-        let work = self.slot(item.counter);
-        let counted = (!work.home.is_none()).then_some(work.item);
-        work.item = item;
-        let old = std::mem::replace(&mut work.home, place);
-        if let Some(before) = counted {
-            self.count(&before, false);
-        }
-        self.count(&item, true);
-        if matches!(item.phase, Phase::Dead | Phase::Lost) {
-            self.free_unique(item.counter);
-        }
-        self.list(item.counter);
-        self.stirred = true;
-        old
-    }
-
-    /// A job ended, and with it what it held.
-    fn free_unique(&mut self, counter: u64) {
-        if let Some(old) = self.uniques.end(counter) {
-            self.homes.lose(old);
-        }
-    }
-
-    fn put_part(&mut self, counter: u64, place: Place, part: fn(&mut Work) -> &mut Place) -> Place {
-        let old = std::mem::replace(part(self.slot(counter)), place);
-        self.list(counter);
-        old
-    }
-
-    fn put_result(&mut self, result: &ResultItem, place: Place) -> Place {
-        let counter = result.work.counter;
-        self.drop_work(counter);
-        let old = if let Some(Target::Result(old)) = self.index.get(counter) {
-            // A copy made by compaction, whose bucket is known already.
-            old
-        } else {
-            self.results.add(result.keep_until, counter);
-            Place::NONE
-        };
-        self.index.set(counter, Target::Result(place));
-        self.stirred = true;
-        old
-    }
-
-    /// The work of a counter, made empty if none is there: after compaction a body may be read back before its work.
-    fn slot(&mut self, counter: u64) -> &mut Work {
-        let number = match self.index.get(counter) {
-            Some(Target::Live(number)) => number,
-            other => {
-                if other.is_some() {
-                    self.drop_result(counter);
-                }
-                let number = self.free.pop().unwrap_or_else(|| {
-                    self.slab.push(None);
-                    u32::try_from(self.slab.len() - 1).unwrap_or(u32::MAX)
-                });
-                self.index.set(counter, Target::Live(number));
-                number
-            }
-        };
-        let at = number as usize;
-        if self.slab.len() <= at {
-            self.slab.resize(at + 1, None);
-        }
-        #[expect(clippy::indexing_slicing, reason = "the slab was made long enough above")]
-        self.slab[at].get_or_insert_with(|| Work {
-            item: WorkItem::unknown(counter),
-            home: Place::NONE,
-            body: Place::NONE,
-            note: Place::NONE,
-            listed: Listed::Nowhere,
-        })
-    }
-
-    fn drop_work(&mut self, counter: u64) {
-        let Some(Target::Live(number)) = self.index.get(counter) else { return };
-        self.unlist(counter);
-        self.index.remove(counter);
-        let Some(work) = self.slab.get_mut(number as usize).and_then(Option::take) else { return };
-        self.free.push(number);
-        for place in [work.home, work.body, work.note] {
-            self.homes.lose(place);
-        }
-        if !work.home.is_none() {
-            self.count(&work.item, false);
-        }
-        self.free_unique(counter);
-        self.stirred = true;
-    }
-
-    fn drop_result(&mut self, counter: u64) {
-        if let Some(Target::Result(place)) = self.index.get(counter) {
-            self.index.remove(counter);
-            self.homes.lose(place);
-            let index = &self.index;
-            self.results.forget(|counter| matches!(index.get(counter), Some(Target::Result(_))));
-        }
-    }
-
-    /// Takes up to `most` results whose time has come or that stand above the bound; see [`Results::take_late`].
-    pub(crate) fn take_late(&mut self, now: u64, keep: u64, most: usize) -> Vec<u64> {
-        let mut late = self.results.take_late(now, keep, most);
-        late.retain(|counter| matches!(self.index.get(*counter), Some(Target::Result(_))));
-        late
-    }
-
-    /// Whether the item that `effect` put at `place` still has its home there.
-    pub(crate) fn is_home(&self, item: &Item, place: Place) -> bool {
-        let part = |counter: u64, part: fn(&Work) -> Place| self.work(counter).map(part);
-        let home = match item {
-            Item::Meta { .. } => Some(self.meta),
-            Item::Name { number, .. } => self.names.place(*number),
-            Item::Work(item) => part(item.counter, |work| work.home),
-            Item::Body(counter, _) => part(*counter, |work| work.body),
-            Item::Note(counter, _) => part(*counter, |work| work.note),
-            Item::Result(result) => match self.index.get(result.work.counter) {
-                Some(Target::Result(home)) => Some(home),
-                _ => None,
-            },
-            Item::Value { key, .. } => self.values.get(key).copied(),
-            Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
-        };
-        home == Some(place)
-    }
-
-    /// A job that no crash can have left behind: one without work, or without a body.
-    pub(crate) fn half_a_job(&self) -> Option<u64> {
-        self.all_work().find(|work| work.home.is_none() || work.body.is_none()).map(|work| work.item.counter)
-    }
-}
-
-impl WorkItem {
-    fn unknown(counter: u64) -> Self {
-        Self {
-            counter,
-            made: 0,
-            task: 0,
-            queue: 0,
-            priority: 0,
-            phase: Phase::Waiting,
-            at: Timestamp::default(),
-            expires: Timestamp::MAX,
-            claim: 0,
-            attempts: 0,
-            retried: 0,
-            crashes: 0,
-            crash_limit: 0,
-            refunds: 0,
-            flags: super::work::Flags::default(),
-        }
     }
 }

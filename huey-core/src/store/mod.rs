@@ -3,14 +3,17 @@
 //! A program meets [`Storage`] only through [`Huey`](crate::Huey). Whoever writes a storage implements it, or, much
 //! easier, implements [`Medium`] and [`Log`] and lets [`engine`] do the rest.
 
+mod announcer;
 mod barrier;
 mod batch;
+mod begun;
 mod core;
 mod engine;
 mod journal;
 mod log;
 mod memory;
 mod replay;
+mod shared;
 mod storage;
 #[cfg(all(test, feature = "testing"))]
 mod tests;

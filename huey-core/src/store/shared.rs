@@ -1,0 +1,391 @@
+//! What the callers and the threads of an engine share: the log's life, the inbox, and how far the medium has come.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::announcer::call_back;
+use super::barrier::{Announcement, Errand, Watermark, lock, panic_text};
+use super::begun::Begun;
+use super::core::{Answered, Core, Served};
+use super::log::{LogError, Medium, Running};
+use super::storage::{Commit, Done, StorageError, StorageOptions};
+use super::transition::{Outcome, Transition};
+use super::watch::Watch;
+use crate::error::{Error, Result};
+use crate::machine::Inherited;
+use crate::task::Durability;
+use crate::time::{Timestamp, monotonic};
+
+/// How often the note of what is durable is rewritten at most.
+const MARK_EVERY: Duration = Duration::from_secs(5);
+/// How long a failed log is left alone before it is opened again, at first and at most.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Opens the log and reads it back. A panic of the log is an error like others, but one that is not tried again.
+pub(super) fn open_core<M: Medium>(
+    medium: &M,
+    options: &StorageOptions,
+    watermark: &Watermark,
+    inherited: Option<Inherited>,
+) -> Result<Core<M::Log>> {
+    let open = || Core::open(medium, options, watermark.durable(), inherited);
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let (name, text) = (medium.name(), panic_text(&*panic));
+        Err(Error::damaged(format!(
+            "the queue in {name} is damaged: opening it panicked: {text}; nothing was deleted: restore the folder from \
+             a copy, or move it away to start an empty queue"
+        )))
+    })
+}
+
+pub(super) struct Shared<M: Medium> {
+    pub(super) medium: M,
+    pub(super) running: Arc<dyn Running>,
+    pub(super) options: StorageOptions,
+    pub(super) inbox: Mutex<Vec<Request>>,
+    pub(super) core: Mutex<Life<M::Log>>,
+    pub(super) watermark: Watermark,
+    pub(super) watch: Watch,
+    /// The attempts that run.
+    pub(super) begun: Mutex<Begun>,
+    /// When the next scheduled job is due, in microseconds.
+    pub(super) next_due: AtomicI64,
+    pub(super) closed: AtomicBool,
+    /// When the note of what is durable was written last, and what it said.
+    pub(super) marked: Mutex<(Instant, u64)>,
+    /// The way to the thread that tells outcomes to those who did not wait.
+    pub(super) announcer: Mutex<Option<Sender<Told>>>,
+}
+
+/// The log's life.
+pub(super) enum Life<L> {
+    Alive(Box<Core<L>>),
+    /// It failed, and is opened again when somebody needs it.
+    Failed {
+        error: String,
+        again: Instant,
+        pause: Duration,
+        inherited: Inherited,
+    },
+    /// It is damaged, or it panicked, and is not opened again in this process.
+    Broken(String),
+    Closed,
+}
+
+pub(super) struct Request {
+    pub(super) transition: Transition,
+    pub(super) how: Commit,
+    pub(super) reply: Reply,
+}
+
+pub(super) enum Reply {
+    Slot(Arc<Mutex<Option<(Answered, u64)>>>),
+    Done(Done),
+}
+
+pub(super) type Told = (Done, Result<Outcome, StorageError>, Held);
+
+/// Jobs that were held for an announcement, and whether the one who announces lets them go.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) jobs: Vec<u64>,
+    pub(super) by_caller: bool,
+}
+
+impl<M: Medium> Shared<M> {
+    /// Runs `act` on the core, opening the log again first if it failed. A failed read or a panic fails the log.
+    pub(super) fn with_core<T>(
+        &self,
+        life: &mut Life<M::Log>,
+        act: impl FnOnce(&mut Core<M::Log>) -> T,
+    ) -> Result<T, StorageError> {
+        self.reopen(life);
+        let core = match life {
+            Life::Alive(core) => core,
+            Life::Failed { error, .. } => return Err(StorageError::Unavailable(error.clone())),
+            Life::Broken(error) => return Err(StorageError::Damaged(error.clone())),
+            Life::Closed => return Err(StorageError::Closed),
+        };
+        let acted = catch_unwind(AssertUnwindSafe(|| act(core)));
+        let failure = core.failure();
+        match acted {
+            Ok(acted) => {
+                if let Some(error) = failure {
+                    self.fail(life, &error);
+                }
+                Ok(acted)
+            }
+            Err(panic) => {
+                let text = format!("the storage panicked and stays closed: {}", panic_text(&*panic));
+                self.fail(life, &LogError::damaged(text.clone()));
+                Err(StorageError::Unknown(text))
+            }
+        }
+    }
+
+    /// Opens a failed log again, once its pause is over.
+    pub(super) fn reopen(&self, life: &mut Life<M::Log>) {
+        let Life::Failed { again, pause, inherited, .. } = life else { return };
+        if monotonic() < *again {
+            return;
+        }
+        inherited.live = lock(&self.begun).keep(inherited.least_claim);
+        *life = match open_core(&self.medium, &self.options, &self.watermark, Some(inherited.clone())) {
+            Ok(core) => {
+                tracing::warn!(queue = %self.medium.name(), "the storage was opened again after a failure");
+                self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
+                Life::Alive(Box::new(core))
+            }
+            Err(error) if error.is_damaged() => {
+                tracing::error!(%error, "the storage stays closed");
+                Life::Broken(error.to_string())
+            }
+            Err(error) => {
+                let pause = (*pause * 2).min(REOPEN.1);
+                let inherited = std::mem::take(inherited);
+                Life::Failed { error: error.to_string(), again: monotonic() + pause, pause, inherited }
+            }
+        };
+        self.watch.bump();
+    }
+
+    /// The log failed. It is dropped here, so that it can be opened again.
+    pub(super) fn fail(&self, life: &mut Life<M::Log>, error: &LogError) {
+        let Life::Alive(core) = life else { return };
+        tracing::error!(queue = %self.medium.name(), %error, "the storage failed");
+        let inherited = core.bequeath();
+        let failed = if error.damaged {
+            Life::Broken(error.message.clone())
+        } else {
+            Life::Failed { error: error.message.clone(), again: monotonic(), pause: REOPEN.0, inherited }
+        };
+        let failed = std::mem::replace(life, failed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(failed))) {
+            tracing::error!("the failed log panicked when it was dropped: {}", panic_text(&*panic));
+        }
+        self.watermark.fail(&error.message);
+        self.watermark.ask_to_serve();
+    }
+
+    /// Serves everything in the inbox. Whoever holds the lock does it for all.
+    pub(super) fn drain(&self, life: &mut Life<M::Log>) -> Vec<Told> {
+        let requests = std::mem::take(&mut *lock(&self.inbox));
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let now = self.options.clock.now();
+        let (work, replies): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .map(|request| ((request.transition, request.how), (request.how, request.reply)))
+            .unzip();
+        let mut answers = Vec::with_capacity(work.len());
+        let before = self.watermark.life();
+        let served = self.with_core(life, |core| {
+            let last = core.last();
+            let served = core.serve(work.into_iter(), now, &mut answers);
+            self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
+            if core.last() != last {
+                self.watermark.written();
+            }
+            if core.take_stirred() {
+                self.watch.bump();
+            }
+            served
+        });
+        let unanswered = match served {
+            Ok(Ok(())) => StorageError::Unavailable("the storage gave no answer".into()),
+            Ok(Err(error)) => {
+                self.fail(life, &error);
+                StorageError::Unknown(error.message)
+            }
+            Err(error) => error,
+        };
+        if self.watermark.life() != before {
+            // Also what was inserted before the failure may be lost with it.
+            let durable = self.watermark.durable().load(Ordering::SeqCst);
+            for answer in &mut answers {
+                if answer.as_ref().is_ok_and(|served| served.sequence > durable) {
+                    *answer = Err(self.watermark.lost());
+                }
+            }
+        }
+        answers.resize_with(replies.len(), || Err(unanswered.clone()));
+        let mut told = Vec::new();
+        for ((how, reply), answer) in replies.into_iter().zip(answers) {
+            match (reply, answer) {
+                (Reply::Slot(slot), answer) => *lock(&slot) = Some((answer, before)),
+                (Reply::Done(done), Err(error)) => told.push((done, Err(error), Held::default())),
+                (Reply::Done(done), Ok(Served { outcome, sequence, sync, held })) => {
+                    if sync || how.durability == Durability::Synced {
+                        self.watermark.announce_later(Announcement {
+                            sequence,
+                            life: before,
+                            outcome,
+                            held,
+                            keep_held: how.hold,
+                            done,
+                        });
+                    } else {
+                        told.push((done, Ok(outcome), Held { jobs: held, by_caller: how.hold }));
+                    }
+                }
+            }
+        }
+        told
+    }
+
+    /// Makes everything inserted so far durable.
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
+        let (flushed, syncer, life) = {
+            let mut core = lock(&self.core);
+            self.watermark.clean();
+            let flushed = self.with_core(&mut core, |core| {
+                let flushed = core.flush();
+                (flushed, core.syncer())
+            })?;
+            match flushed {
+                (Ok(flushed), syncer) => (flushed, syncer, self.watermark.life()),
+                (Err(error), _) => {
+                    self.fail(&mut core, &error);
+                    return Err(StorageError::Unknown(error.message));
+                }
+            }
+        };
+        let done = syncer.sync(flushed);
+        drop(syncer);
+        let mut core = lock(&self.core);
+        if self.watermark.life() != life {
+            // The log was read again in between, and what this sync reached is not known.
+            return Ok(());
+        }
+        if let Err(error) = done {
+            self.fail(&mut core, &error);
+            return Err(StorageError::Unknown(error.message));
+        }
+        self.watermark.durable().fetch_max(flushed.upto, Ordering::SeqCst);
+        drop(core);
+        self.mark(flushed.upto, false);
+        Ok(())
+    }
+
+    pub(super) fn mark(&self, upto: u64, now: bool) {
+        let mut marked = lock(&self.marked);
+        let due = now || monotonic().duration_since(marked.0) >= MARK_EVERY;
+        if due && upto > marked.1 {
+            match self.medium.mark(upto) {
+                Ok(()) => *marked = (monotonic(), upto),
+                Err(error) => tracing::warn!(%error, "the note of what is durable was not written"),
+            }
+        }
+    }
+
+    /// Moves jobs that are due at `now` into their lanes, and says when the next one is.
+    pub(super) fn due(&self, now: Timestamp) -> Timestamp {
+        let due = Timestamp::from_micros(self.next_due.load(Ordering::SeqCst));
+        if due > now {
+            return due;
+        }
+        // While the log is not there nothing is due; opening it again is a change of its own.
+        let Life::Alive(core) = &mut *lock(&self.core) else { return Timestamp::MAX };
+        core.promote(now);
+        if core.take_stirred() {
+            self.watch.bump();
+        }
+        let due = core.next_due();
+        self.next_due.store(due.as_micros(), Ordering::SeqCst);
+        due
+    }
+
+    /// Lets go of held jobs, in the way that `how` says.
+    pub(super) fn let_go(&self, counters: &[u64], how: impl FnOnce(&mut Core<M::Log>, &[u64])) {
+        if counters.is_empty() {
+            return;
+        }
+        let mut life = lock(&self.core);
+        if let Life::Alive(core) = &mut *life {
+            how(core, counters);
+            self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
+            if core.take_stirred() {
+                self.watch.bump();
+            }
+        }
+    }
+
+    pub(super) fn write_loop(&self) {
+        loop {
+            let told = match self.watermark.next_errand(self.options.flush_interval) {
+                Errand::Serve => {
+                    let mut core = lock(&self.core);
+                    // After a failure the log is opened again also if nobody asks for anything.
+                    self.reopen(&mut core);
+                    let told = self.drain(&mut core);
+                    if let Life::Failed { pause, .. } = &*core {
+                        self.watermark.ask_to_serve_in(*pause);
+                    }
+                    told
+                }
+                Errand::Sync => {
+                    self.watermark.lead(|| {
+                        // Those who wait for it are told by the count of failures, and `fail` has logged it.
+                        let _ = self.sync();
+                    });
+                    Vec::new()
+                }
+                Errand::Announce(ready) => ready.into_iter().map(|one| self.announced(one)).collect(),
+                Errand::Close => return,
+            };
+            self.tell(told);
+        }
+    }
+
+    /// Hands outcomes to the thread that calls back.
+    pub(super) fn tell(&self, told: Vec<Told>) {
+        if told.is_empty() {
+            return;
+        }
+        let announcer = lock(&self.announcer).clone();
+        for one in told {
+            match &announcer {
+                // It ends only after this sender is gone.
+                Some(announcer) => drop(announcer.send(one)),
+                None => call_back(one.0, one.1),
+            }
+        }
+    }
+
+    pub(super) fn announced(&self, one: Announcement) -> Told {
+        if self.watermark.is_durable(one.sequence, one.life) {
+            return (one.done, Ok(one.outcome), Held { jobs: one.held, by_caller: one.keep_held });
+        }
+        // The failure has released what was held.
+        (one.done, Err(self.watermark.lost()), Held::default())
+    }
+
+    /// Makes everything durable that was inserted until now, and lets go of the log.
+    pub(super) fn shut(&self) -> Result<(), StorageError> {
+        let mut core = lock(&self.core);
+        let synced = self.with_core(&mut core, Core::sync);
+        let synced = synced.and_then(|synced| synced.map_err(|error| StorageError::Unknown(error.message)));
+        let log = std::mem::replace(&mut *core, Life::Closed);
+        if synced.is_ok() {
+            self.mark(self.watermark.durable().load(Ordering::SeqCst), true);
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(log))) {
+            tracing::error!("the log panicked when it was closed: {}", panic_text(&*panic));
+        }
+        synced
+    }
+
+    /// Answers what nobody will serve any more.
+    pub(super) fn turn_away(&self) {
+        for Request { reply, .. } in std::mem::take(&mut *lock(&self.inbox)) {
+            match reply {
+                Reply::Slot(slot) => *lock(&slot) = Some((Err(StorageError::Closed), 0)),
+                Reply::Done(done) => call_back(done, Err(StorageError::Closed)),
+            }
+        }
+    }
+}
