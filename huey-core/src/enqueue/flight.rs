@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::job::{Origin, Terms};
 use crate::signal::{SignalKind, Signals};
-use crate::store::{Commit, NewJob, Placed, Transition};
+use crate::store::{Commit, NewJob, Placed, Storage, Transition};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -150,6 +150,20 @@ impl Flight {
     pub(super) fn fail(&mut self, outcome: &EnqueueOutcome) {
         for (_, after) in std::mem::take(&mut self.afters) {
             after.settle(outcome);
+        }
+    }
+}
+
+/// Lets jobs go, however what follows their commit ends.
+pub(super) struct Release<'a> {
+    pub(super) storage: &'a dyn Storage,
+    pub(super) ids: Vec<JobId>,
+}
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        if !self.ids.is_empty() {
+            self.storage.release(&self.ids);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::discard::tell_discarded;
-use super::flight::{After, Enqueued, Flight, Notice, Passed, Staged, only, panic_text};
+use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, only, panic_text};
 use super::hook::{Decision, EnqueueHook};
 use super::registration::{Registered, Registration};
 use super::request::{EnqueueOutcome, EnqueueRequest};
@@ -385,18 +385,4 @@ fn unique_key<T: Task>(terms: &Terms, args: &T, task: &str) -> Result<Option<Uni
             Ok(UniqueKey { key, scope: unique.scope, on_conflict: unique.on_conflict, keep: terms.keep })
         })
         .transpose()
-}
-
-/// Lets jobs go, however what follows their commit ends.
-struct Release<'a> {
-    storage: &'a dyn Storage,
-    ids: Vec<JobId>,
-}
-
-impl Drop for Release<'_> {
-    fn drop(&mut self) {
-        if !self.ids.is_empty() {
-            self.storage.release(&self.ids);
-        }
-    }
 }

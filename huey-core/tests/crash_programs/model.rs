@@ -201,7 +201,9 @@ impl Model {
 
     fn running(&mut self, lease: Lease) -> Option<&mut Job> {
         let job = self.jobs.get_mut(&lease.id.counter())?;
-        (job.state == JobState::Running && job.claim == Some(lease.claim)).then_some(job)
+        // A power cut may take a counter back, which another job gets: a lease of the first is not the second's.
+        let holds = job.new.id == lease.id && job.claim == Some(lease.claim);
+        (job.state == JobState::Running && holds).then_some(job)
     }
 
     fn claim(&mut self, queues: &[String], tasks: &Tasks, most: usize, keep: Duration, now: Timestamp) -> Expected {
