@@ -12,7 +12,7 @@ use huey_core::store::{
     Answer, Body, Commit, Lease, NewJob, Outcome, Placed, Query, Settled, Settlement, Storage, StorageError,
     StorageOptions, Tasks, Transition, UniqueKey, Verdict, Version,
 };
-use huey_core::testing::{Fault, Random, SimDisk, inspected, job_id};
+use huey_core::testing::{Fault, Random, SimDisk, inspected, job_id, new_job};
 use huey_core::{Durability, JobId, JobState, OnConflict, Scope, Timestamp};
 
 const THREADS: u64 = 8;
@@ -47,23 +47,6 @@ fn act(storage: &Arc<dyn Storage>, random: &mut Random, transition: Transition, 
     }
 }
 
-fn job(id: JobId, now: Timestamp) -> NewJob {
-    NewJob {
-        id,
-        task: "send".into(),
-        queue: "default".into(),
-        priority: 0,
-        run_at: now,
-        expires: None,
-        durability: Durability::Synced,
-        at_most_once: false,
-        crash_limit: 0,
-        unique: None,
-        writes: Vec::new(),
-        body: Body::default(),
-    }
-}
-
 fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
     let mut random = Random::new(seed);
     let mut told = Told::default();
@@ -76,7 +59,7 @@ fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
                 .map(|counter| NewJob {
                     at_most_once: random.one_in(9),
                     body: Body { head: vec![1; 8].into(), args: vec![2; random.below(3_000)].into() },
-                    ..job(job_id(now, counter, salt), now)
+                    ..new_job(job_id(now, counter, salt))
                 })
                 .collect();
             let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
@@ -225,7 +208,7 @@ fn race_for_a_key(seed: u64) {
                     on_conflict: OnConflict::Existing,
                     keep: Duration::ZERO,
                 };
-                let job = NewJob { unique: Some(key), ..job(job_id(now, counter, salt), now) };
+                let job = NewJob { unique: Some(key), ..new_job(job_id(now, counter, salt)) };
                 let (id, synced) = (job.id, Commit { durability: Durability::Synced, hold: false });
                 if let Ok(Outcome::Enqueued(placed)) = storage.commit(Transition::Enqueue { jobs: vec![job] }, synced)
                     && placed == [Placed::New]

@@ -10,7 +10,7 @@ use huey_core::store::{
     Answer, BARRIER, Body, Claimed, Commit, Log, Medium, NewJob, Outcome, Query, Settled, Settlement, Storage,
     StorageError, StorageOptions, Tasks, Transition, Verdict, Version, engine,
 };
-use huey_core::testing::{Fault, Inspector, SimDisk, inspected, job_id};
+use huey_core::testing::{Fault, Inspector, SimDisk, inspected, job_id, new_job};
 use huey_core::{Durability, JobId, JobState, Timestamp};
 
 const SYNCED: Commit = Commit { durability: Durability::Synced, hold: false };
@@ -34,18 +34,8 @@ fn jobs(storage: &dyn Storage, count: u32, bytes: usize) -> Vec<NewJob> {
     let now = storage.clock().now();
     (first..first + u64::from(count))
         .map(|counter| NewJob {
-            id: job_id(now, counter, salt),
-            task: "send".into(),
-            queue: "default".into(),
-            priority: 0,
-            run_at: now,
-            expires: None,
-            durability: Durability::Synced,
-            at_most_once: false,
-            crash_limit: 0,
-            unique: None,
-            writes: Vec::new(),
             body: Body { head: vec![1; 16].into(), args: vec![2; bytes].into() },
+            ..new_job(job_id(now, counter, salt))
         })
         .collect()
 }

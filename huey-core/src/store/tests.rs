@@ -12,7 +12,7 @@ use super::replay::replay;
 use super::storage::{Commit, StorageOptions};
 use super::transition::{Body, NewJob, Outcome, Settlement, Tasks, Transition, Verdict};
 use crate::task::Durability;
-use crate::testing::{SimDisk, SimLog, job_id};
+use crate::testing::{SimDisk, SimLog, job_id, new_job};
 use crate::time::Timestamp;
 
 const RELAXED: Commit = Commit { durability: Durability::Relaxed, hold: false };
@@ -55,18 +55,9 @@ impl Bench {
     fn enqueue(&mut self, bytes: usize) -> Transition {
         self.next += 1;
         let job = NewJob {
-            id: job_id(NOW, self.next - 1, self.salt),
-            task: "send".into(),
-            queue: "default".into(),
-            priority: 0,
-            run_at: NOW,
-            expires: None,
             durability: Durability::Relaxed,
-            at_most_once: false,
-            crash_limit: 0,
-            unique: None,
-            writes: Vec::new(),
             body: Body { head: vec![1].into(), args: vec![2; bytes].into() },
+            ..new_job(job_id(NOW, self.next - 1, self.salt))
         };
         Transition::Enqueue { jobs: vec![job] }
     }

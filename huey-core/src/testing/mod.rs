@@ -14,6 +14,6 @@ pub use inspect::{Inspector, Sizes, inspected};
 pub use random::Random;
 pub use remote::Remote;
 pub use sim_log::{Fault, SimDisk, SimLog, SimMedium};
-pub use words::{job_id, task_error};
+pub use words::{job_id, new_job, task_error};
 
 pub use crate::codec::Bytes;

@@ -13,7 +13,7 @@ use crate::store::{
     StorageError, StorageOptions, Tasks, Transition, Verdict,
 };
 use crate::task::Durability;
-use crate::testing::{job_id, task_error};
+use crate::testing::{job_id, new_job, task_error};
 use crate::time::{Timestamp, VirtualClock};
 
 /// How often a call is repeated whose outcome is unknown.
@@ -132,19 +132,12 @@ impl<'a> Kit<'a> {
     /// A job that may run at once, in the queue `default`, of the task `send`.
     pub(super) fn job(&self) -> NewJob {
         let id = self.id();
+        let args = id.counter().to_le_bytes().to_vec();
         NewJob {
-            id,
-            task: "send".into(),
-            queue: "default".into(),
-            priority: 0,
             run_at: self.now(),
-            expires: None,
-            durability: Durability::Synced,
-            at_most_once: false,
             crash_limit: 3,
-            unique: None,
-            writes: Vec::new(),
-            body: Body { head: b"head".to_vec().into(), args: id.counter().to_le_bytes().to_vec().into() },
+            body: Body { head: b"head".to_vec().into(), args: args.into() },
+            ..new_job(id)
         }
     }
 
