@@ -46,6 +46,11 @@ impl Process {
         }
     }
 
+    /// The next line that it says; none once it has ended.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        self.lines.recv().ok()
+    }
+
     pub(crate) fn kill(&mut self) {
         // It may have ended.
         let _ = self.child.kill();

@@ -64,6 +64,7 @@ fn run(args: &Args) -> Result<bool, BoxError> {
         "rounds" => rounds::run(args),
         // What the commands start in processes of their own.
         "traffic" => traffic::run(args).map(|()| true),
+        "half" => rounds::half(args).map(|()| true),
         "check" => check::run(args).map(|()| true),
         other => Err(format!("unknown command `{other}`").into()),
     }

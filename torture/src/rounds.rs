@@ -13,6 +13,7 @@ use huey::{BoxError, Durability, Huey, Result, task};
 use huey_sled::SledMedium;
 
 use crate::args::Args;
+use crate::child::{Process, arguments};
 use crate::report::Report;
 use crate::tasks::open_inspected;
 
@@ -37,68 +38,62 @@ fn open(folder: &Path, results: u64) -> Result<(Huey, Inspector)> {
     open_inspected(builder, SledMedium::new(folder.to_owned(), 32 * 1024 * 1024)?)
 }
 
+/// What a process found at the end of one round, or of all of its rounds.
+#[derive(Default)]
+struct Figures {
+    /// Disk and memory at the end of each round, in MiB.
+    ends: Vec<(f64, f64)>,
+    written: f64,
+    run: u64,
+}
+
+/// Runs the first half of the rounds in one process and the second in another, which opens what the first left full.
 pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let (jobs, round): (u64, u64) = (args.number("jobs", 5_000_000)?, args.number("round", 500_000)?);
     let scheduled: u64 = args.number("scheduled", 100_000)?;
-    let results = args.number("results", 100_000)?;
+    let results: u64 = args.number("results", 100_000)?;
     let work = args.work()?;
     let folder = work.join("queue");
-    let rounds = (jobs / round.max(1)).max(1);
+    let rounds = (jobs / round.max(1)).max(2);
     println!(
         "{rounds} rounds of {round} jobs of {LOAD} bytes, {scheduled} scheduled, {results} results kept, in {}",
         folder.display()
     );
-    let (mut huey, mut inspector) = open(&folder, results)?;
-    for number in 0..scheduled {
-        let _ = carry::job(number, load(number)).delay(FAR).enqueue(&huey)?;
-    }
-    let written_before = written()?;
-    let mut ends = Vec::new();
-    for number in 1..=rounds {
-        let begun = Instant::now();
-        enqueue(&huey, number * round, round)?;
-        let enqueued = begun.elapsed().as_secs_f64();
-        let full = resident()?;
-        // In the middle of every round, so that what opening again leaves behind would add up.
-        drop(inspector);
-        huey.close()?;
-        drop(huey);
-        let begun = Instant::now();
-        (huey, inspector) = open(&folder, results)?;
-        let counts = huey.counts()?;
-        let took = begun.elapsed().as_secs_f64();
-        println!("reopened in {took:.2} s with {counts:?}, memory {:.1} MiB", resident()?);
-        if counts.queued != round || counts.scheduled != scheduled {
-            return Err("jobs are missing".into());
+    let mut found = Figures::default();
+    for (first, last) in [(1, rounds / 2), (rounds / 2 + 1, rounds)] {
+        let numbers = [
+            ("round", round),
+            ("scheduled", scheduled),
+            ("results", results),
+            ("first", first),
+            ("last", last),
+            ("rounds", rounds),
+        ]
+        .map(|(name, number)| (name, number.to_string()));
+        let folder = ("folder", folder.display().to_string());
+        let mut process = Process::start("half", &arguments(numbers.into_iter().chain([folder])))?;
+        while let Some(line) = process.line() {
+            match line.strip_prefix(FIGURE) {
+                Some(figure) => found.read(figure)?,
+                None => println!("{line}"),
+            }
         }
-        let begun = Instant::now();
-        huey.consumer().queues(["rounds"]).workers(2).run_until_idle()?;
-        let drained = begun.elapsed().as_secs_f64();
-        let sizes = inspector.sizes()?;
-        let end = (used(&folder)?, resident()?);
-        #[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
-        let (total, live) = (sizes.total as f64 / MIB, sizes.live as f64 / MIB);
-        println!(
-            "round {number}: disk {:.1} MiB, memory {:.1} MiB ({full:.1} when full), journal {total:.1} MiB, live \
-             {live:.1} MiB, enqueued in {enqueued:.1} s, drained in {drained:.1} s",
-            end.0, end.1
-        );
-        ends.push(end);
+        if !process.end()?.0 {
+            return Err(format!("the rounds {first} to {last} failed").into());
+        }
     }
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    let per_byte = (written()? - written_before) as f64 / (rounds * round * LOAD as u64) as f64;
-    let counts = huey.counts()?;
-    drop(inspector);
-    huey.close()?;
-    drop(huey);
-    let begun = Instant::now();
-    drop(open(&folder, results)?);
-    let reopened = begun.elapsed().as_secs_f64();
-    let (second, last) = (ends.get(1).or(ends.first()), ends.last());
+    let (second, last) = (found.ends.get(1), found.ends.last());
     let (second, last) = second.copied().zip(last.copied()).ok_or("no rounds were run")?;
+    let begun = Instant::now();
+    let (huey, inspector) = open(&folder, results)?;
+    let counts = huey.counts()?;
+    let reopened = begun.elapsed().as_secs_f64();
+    drop((huey, inspector));
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    let per_byte = found.written / (rounds * round * LOAD as u64) as f64;
     let mut report = Report::new();
     report.add("jobs", rounds * round);
-    report.add("torn", u64::from(RUN.load(Ordering::Relaxed) != rounds * round || counts.scheduled != scheduled));
+    report.add("torn", u64::from(found.run != rounds * round || counts.scheduled != scheduled || counts.queued != 0));
     report.set("disk_ratio", last.0 / second.0);
     report.set("memory_ratio", last.1 / second.1);
     report.set("written_per_byte", per_byte);
@@ -112,6 +107,75 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     report.publish(args)?;
     fs::remove_dir_all(work)?;
     Ok(report.is_clean())
+}
+
+const FIGURE: &str = "figure ";
+
+impl Figures {
+    fn read(&mut self, line: &str) -> Result<(), BoxError> {
+        match *line.split(' ').collect::<Vec<_>>() {
+            ["end", disk, memory] => self.ends.push((disk.parse()?, memory.parse()?)),
+            ["written", bytes] => self.written += bytes.parse::<f64>()?,
+            ["run", jobs] => self.run += jobs.parse::<u64>()?,
+            _ => return Err(format!("`{line}` is no figure").into()),
+        }
+        Ok(())
+    }
+}
+
+/// The rounds from `--first` to `--last`; what the next process begins with is enqueued before this one ends.
+pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
+    let number = |name| args.number::<u64>(name, 0);
+    let (first, last, rounds) = (number("first")?, number("last")?, number("rounds")?);
+    let (round, scheduled, results) = (number("round")?, number("scheduled")?, number("results")?);
+    let folder = args.needed_path("folder")?;
+    let begun = Instant::now();
+    let (huey, inspector) = open(&folder, results)?;
+    if first == 1 {
+        for number in 0..scheduled {
+            let _ = carry::job(number, load(number)).delay(FAR).enqueue(&huey)?;
+        }
+    } else {
+        let counts = huey.counts()?;
+        println!(
+            "reopened in {:.2} s with {} queued and {} scheduled, memory {:.1} MiB",
+            begun.elapsed().as_secs_f64(),
+            counts.queued,
+            counts.scheduled,
+            resident()?
+        );
+        if counts.queued != round || counts.scheduled != scheduled {
+            return Err("jobs are missing".into());
+        }
+    }
+    let written_before = written()?;
+    for number in first..=last {
+        let begun = Instant::now();
+        if number == 1 || number > first {
+            enqueue(&huey, number * round, round)?;
+        }
+        let (enqueued, full) = (begun.elapsed().as_secs_f64(), resident()?);
+        let begun = Instant::now();
+        huey.consumer().queues(["rounds"]).workers(2).run_until_idle()?;
+        let drained = begun.elapsed().as_secs_f64();
+        let sizes = inspector.sizes()?;
+        let (disk, memory) = (used(&folder)?, resident()?);
+        #[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
+        let (total, live) = (sizes.total as f64 / MIB, sizes.live as f64 / MIB);
+        println!(
+            "round {number}: disk {disk:.1} MiB, memory {memory:.1} MiB ({full:.1} when full), journal {total:.1} MiB, live \
+             {live:.1} MiB, enqueued in {enqueued:.1} s, drained in {drained:.1} s"
+        );
+        println!("{FIGURE}end {disk} {memory}");
+    }
+    if last < rounds {
+        enqueue(&huey, (last + 1) * round, round)?;
+    }
+    drop(inspector);
+    huey.close()?;
+    println!("{FIGURE}written {}", written()? - written_before);
+    println!("{FIGURE}run {}", RUN.load(Ordering::Relaxed));
+    Ok(())
 }
 
 fn load(number: u64) -> Vec<u8> {
