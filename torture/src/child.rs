@@ -17,10 +17,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(command: &str, args: &[String]) -> Result<Self, BoxError> {
+        Self::start_with(command, &[], args)
+    }
+
+    pub(crate) fn start_with(command: &str, variables: &[(&str, &str)], args: &[String]) -> Result<Self, BoxError> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(command)
             .args(args)
             .env("RUST_BACKTRACE", "0")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = child.stdout.take().ok_or("a child has no output")?;

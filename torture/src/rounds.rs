@@ -71,7 +71,10 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
         ]
         .map(|(name, number)| (name, number.to_string()));
         let folder = ("folder", folder.display().to_string());
-        let mut process = Process::start("half", &arguments(numbers.into_iter().chain([folder])))?;
+        // Threads come and go with the rounds, and the system's allocator gives each an arena of its own, which keeps what
+        // it once held: one arena shows what the queue holds, and not how many threads there were.
+        let mut process =
+            Process::start_with("half", &[("MALLOC_ARENA_MAX", "1")], &arguments(numbers.into_iter().chain([folder])))?;
         while let Some(line) = process.line() {
             match line.strip_prefix(FIGURE) {
                 Some(figure) => found.read(figure)?,
