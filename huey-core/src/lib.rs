@@ -13,6 +13,7 @@ mod handle;
 mod id;
 mod job;
 mod machine;
+mod periodic;
 mod queue;
 mod signal;
 mod state;
@@ -29,11 +30,15 @@ pub use execute::Context;
 pub use handle::{JobHandle, JobInfo, WaitForJob};
 pub use id::JobId;
 pub use job::{Job, Origin};
+pub use periodic::{ScheduleInfo, Schedules};
 pub use queue::{EnqueueFuture, EnqueueManyFuture, Huey, HueyBuilder, Jobs};
-pub use signal::{ReceiverResult, Signal, SignalKind, Subscription};
+pub use signal::{ReceiverResult, Signal, SignalKind, Skipped, Subscription};
 pub use state::JobState;
 pub use store::{Counts, Memory};
-pub use task::{Cancel, Delivery, Durability, Fatal, KeyPart, OnConflict, Retry, Scope, Step, Stopped, Task, Unique};
+pub use task::{
+    Cancel, Delivery, Durability, Fatal, KeyPart, Missed, OnConflict, Overlap, Retry, Schedule, Scope, SkipReason,
+    Step, Stopped, Task, Unique,
+};
 pub use time::{Clock, Timestamp, VirtualClock};
 
 /// What the attribute's expansion names. No part of the public API.
@@ -46,9 +51,9 @@ pub mod __private {
     pub use crate::enqueue::{Decorator, HookFn, Registered, Registration, closure, named_hook};
     pub use crate::execute::context_of;
     pub use crate::task::{
-        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Need, OnConflict,
-        Options, OrUnit, Otherwise, Probe, Returnable, Returned, Scope, Step, Storable, Task, UniqueRule, encode_key,
-        kind,
+        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Missed, Need,
+        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Step, Storable,
+        Task, UniqueRule, check_cron, check_every, encode_key, kind,
     };
     pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result};
 }

@@ -10,6 +10,7 @@ use syn::{Expr, ExprPath, Ident, LitStr, Path, Token, parenthesized, token};
 
 use crate::errors::Errors;
 use crate::keys::{self, Form, KEYS, Key};
+use crate::schedule::Schedule;
 use crate::unique::Unique;
 use crate::values::{self, Setting};
 
@@ -21,6 +22,7 @@ pub(crate) struct Args {
     pub(crate) decorator: Option<Expr>,
     pub(crate) hooks: Vec<Expr>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) schedule: Schedule,
     /// The options, by the names of their fields.
     pub(crate) settings: Vec<(Ident, Setting)>,
 }
@@ -104,6 +106,7 @@ impl Args {
             Form::Decorator => errors.at(value, format!("a decorator is the path of a `static`: write `{example}`")),
             Form::Hooks => errors.at(value, format!("`hooks` takes a list: write `{example}`")),
             Form::Unique => errors.at(value, format!("`unique` takes a list: write `{example}`, or `unique` alone")),
+            Form::Schedule(part) => self.schedule.take(part, key, name, value, errors),
             Form::Option(form) => {
                 if let Some(setting) = errors.keep(values::setting(key, form, value)) {
                     self.settings.push((name.clone(), setting));

@@ -186,6 +186,7 @@ fn registration(task: &Task) -> TokenStream {
         let rule = unique.rule(name, &p);
         quote_spanned!(unique.span.unwrap_or_else(Span::call_site)=> unique: ::core::option::Option::Some(#rule),)
     });
+    let (schedule, check) = task.args.schedule.tokens(&p);
     let needs = task.params.iter().filter_map(|param| match param {
         Param::Data(ty) => Some(quote!(#p::Need::of::<#ty>())),
         _ => None,
@@ -208,13 +209,12 @@ fn registration(task: &Task) -> TokenStream {
             output: #output,
             options: #p::Options { #(#settings,)* #unique ..#p::Options::NONE },
             needs: &[#(#needs),*],
+            schedule: #schedule,
             body: __BODY,
         };
-        static __REGISTRATION: #p::Registration = #p::Registration {
-            task: &__DEFINITION,
-            decorator: #decorator,
-            hooks: &[#(#hooks),*],
-        };
+        #check
+        static __REGISTRATION: #p::Registration =
+            #p::Registration::new::<#name>(&__DEFINITION, #decorator, &[#(#hooks),*]);
         #p::inventory::submit! { &__REGISTRATION as &'static #p::Registration }
     }
 }
@@ -358,6 +358,8 @@ pub(crate) fn inherent(
     let with_text = format!("The next step of a chain: `{plain}` with these arguments behind the output before it.");
     quote! {
         impl #name {
+            /// The stored name of the task.
+            #vis const NAME: &'static ::core::primitive::str = <Self as #p::Task>::DEFINITION.name;
             #[doc = #job_text]
             #vis fn job #generics(#all) -> #p::Job<Self> {
                 #p::Job::new(#made)

@@ -58,10 +58,11 @@ fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
             output: 0,
             options: #p::Options::NONE,
             needs: &[],
+            schedule: ::core::option::Option::None,
             body: #p::Body::Plain(|_| #never),
         };
         static __REGISTRATION: #p::Registration =
-            #p::Registration { task: &__DEFINITION, decorator: ::core::option::Option::None, hooks: &[] };
+            #p::Registration::new::<#name>(&__DEFINITION, ::core::option::Option::None, &[]);
         impl #p::Task for #name {
             type Output = #output;
             const DEFINITION: &'static #p::Definition = &__DEFINITION;

@@ -11,6 +11,8 @@ pub(crate) enum Form {
     Hooks,
     /// What makes the task's jobs unique.
     Unique,
+    /// A part of the task's schedule.
+    Schedule(Part),
     /// The path of the `huey` crate.
     Crate,
     /// An option of one value.
@@ -30,6 +32,16 @@ pub(crate) enum Value {
     Word { ty: &'static str, words: &'static [(&'static str, &'static str)] },
     /// A text.
     Text,
+}
+
+/// A part of a schedule.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Cron,
+    Tz,
+    Every,
+    Overlap,
+    Missed,
 }
 
 /// What a duration of no length means.
@@ -64,6 +76,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("decorator", Form::Decorator, "decorator = CRITICAL"),
     key("hooks", Form::Hooks, "hooks(audit, polite)"),
     key("unique", Form::Unique, "unique(by(user))"),
+    key("cron", Form::Schedule(Part::Cron), "cron = \"*/5 * * * *\""),
+    key("tz", Form::Schedule(Part::Tz), "tz = \"Europe/Berlin\""),
+    key("every", Form::Schedule(Part::Every), "every = \"5m\""),
+    key("overlap", Form::Schedule(Part::Overlap), "overlap = queue_one"),
+    key("missed", Form::Schedule(Part::Missed), "missed = all(10)"),
     option("queue", Value::Text, "queue = \"mail\""),
     option("priority", Value::Whole { ty: "i16", least: -0x8000, most: 0x7fff }, "priority = 10"),
     option("retries", Value::Whole { ty: "u32", least: 0, most: 0xffff_ffff }, "retries = 3"),

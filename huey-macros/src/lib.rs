@@ -12,6 +12,7 @@ mod expand;
 mod fallback;
 mod keys;
 mod model;
+mod schedule;
 mod signature;
 mod unique;
 mod validate;
@@ -79,6 +80,11 @@ use quote::quote;
 /// | `jitter = 0.1` | an `f64` from 0 to 1: the part of a wait by which it may be changed at random |
 /// | `unique` | at most one job of the task waits or runs at a time; an enqueue beside it gets that one |
 /// | `unique(by(user), scope = pending, on_conflict = reject)` | one for each value of these arguments; `key = path` takes a function of `&welcome`; `scope` is `pending`, `active` or `window("1h")`, `on_conflict` is `existing`, `reject` or `replace` |
+/// | `cron = "*/5 * * * *"` | makes a job at these times, of a task without stored arguments: minute, hour, day of the month, month and weekday, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly` |
+/// | `tz = "Europe/Berlin"` | the time zone of `cron`, by its IANA name; UTC if there is none; checked when the queue is opened |
+/// | `every = "5m"` | makes a job every so often, counted from the Unix epoch; at least a second |
+/// | `overlap = queue_one` | what becomes of a tick while a job of the task is active: `skip` (the default), `queue_one` or `allow` |
+/// | `missed = all(10)` | what becomes of ticks that are seen more than 60 s late: `skip` (the default), `once`, or `all(n)` for the newest n |
 /// | `expires = "1h"` | how long after its enqueueing a job may be picked up |
 /// | `timeout = "30s"` | how long one attempt may take |
 /// | `retention = "1d"` | how long a result is kept; `"0s"` keeps none |

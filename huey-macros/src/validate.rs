@@ -9,6 +9,7 @@ use syn::{
 use crate::args::Args;
 use crate::errors::Errors;
 use crate::model::{Field, Function, Param, Task, bare, find_word, flat, plain_name, reference, stand_in};
+use crate::schedule::Schedule;
 
 /// serde reads and writes tuples of at most so many members.
 const MOST_STORED: usize = 16;
@@ -31,6 +32,11 @@ pub(crate) fn task(function: Function, mut args: Args, errors: &mut Errors) -> T
     has_one_context(&function.marks, errors);
     stores_few_enough(&params, errors);
     let is_sound = errors.count() == before;
+    let keys = errors.count();
+    args.schedule.validate(&params, errors);
+    if errors.count() > keys {
+        args.schedule = Schedule::default();
+    }
     if let Some(unique) = &args.unique {
         let before = errors.count();
         unique.validate(&params, errors);

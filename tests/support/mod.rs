@@ -108,11 +108,16 @@ impl Heard {
 
     /// Blocks until so many signals of a kind were heard.
     pub(crate) fn wait(&self, kind: SignalKind, many: usize) {
+        self.wait_for(|heard| heard.iter().filter(|signal| signal.kind == kind).count() >= many);
+    }
+
+    /// Blocks until what was heard is as it should be.
+    pub(crate) fn wait_for(&self, ready: impl Fn(&[Signal]) -> bool) {
         let until = Instant::now() + LONG;
         let mut heard = lock(&self.0.0);
-        while heard.iter().filter(|signal| signal.kind == kind).count() < many {
+        while !ready(&heard) {
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "`{kind}` was not heard {many} times: {}", names(&heard));
+            assert!(!left.is_zero(), "what was waited for was not heard: {}", names(&heard));
             heard = self.0.1.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

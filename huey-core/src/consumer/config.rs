@@ -10,6 +10,7 @@ use super::supervisor::start;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::Executor;
 use crate::id::JobId;
+use crate::periodic::Ticker;
 
 /// Makes the handle of the queue that the body of a job gets, which knows the job as the parent of what it enqueues.
 pub(crate) type Owner = Arc<dyn Fn(JobId) -> Arc<dyn Any + Send + Sync> + Send + Sync>;
@@ -26,6 +27,8 @@ pub(crate) type Owner = Arc<dyn Fn(JobId) -> Arc<dyn Any + Send + Sync> + Send +
 pub struct Consumer {
     pub(crate) executor: Arc<Executor>,
     pub(crate) owner: Owner,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) periodic: bool,
     pub(crate) workers: usize,
     pub(crate) async_limit: usize,
     pub(crate) queues: Vec<String>,
@@ -33,10 +36,12 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(executor: Arc<Executor>, owner: Owner, queue: &str) -> Self {
+    pub(crate) fn new(executor: Arc<Executor>, owner: Owner, ticker: Arc<Ticker>, queue: &str) -> Self {
         Self {
             executor,
             owner,
+            ticker,
+            periodic: true,
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             async_limit: 256,
             queues: vec![queue.to_owned()],
@@ -59,6 +64,13 @@ impl Consumer {
     /// The queues to take jobs from, the first one first. The queue's default one unless set.
     pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.queues = queues.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether it makes the jobs of schedules, of all tasks that this program has. It does unless set; any number of
+    /// consumers may, and each tick is made once.
+    pub fn periodic(mut self, periodic: bool) -> Self {
+        self.periodic = periodic;
         self
     }
 

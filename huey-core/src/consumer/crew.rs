@@ -10,6 +10,7 @@ use super::bell::Bell;
 use super::config::Owner;
 use crate::enqueue::tell_discarded;
 use crate::execute::{Attempt, End, Executor, Kit};
+use crate::periodic::Ticker;
 use crate::store::{Claimed, Commit, Outcome, StorageError, Tasks, Transition};
 use crate::task::Stopped;
 use crate::time::monotonic;
@@ -17,6 +18,7 @@ use crate::time::monotonic;
 pub(crate) struct Crew {
     pub(crate) executor: Arc<Executor>,
     pub(crate) owner: Owner,
+    ticker: Arc<Ticker>,
     pub(crate) queues: Vec<String>,
     /// Names of the async tasks, which plain workers leave alone.
     pub(crate) async_tasks: Vec<String>,
@@ -64,10 +66,17 @@ pub(crate) struct Place {
 }
 
 impl Crew {
-    pub(crate) fn new(executor: Arc<Executor>, owner: Owner, queues: Vec<String>, async_tasks: Vec<String>) -> Self {
+    pub(crate) fn new(
+        executor: Arc<Executor>,
+        owner: Owner,
+        ticker: Arc<Ticker>,
+        queues: Vec<String>,
+        async_tasks: Vec<String>,
+    ) -> Self {
         Self {
             executor,
             owner,
+            ticker,
             queues,
             async_tasks,
             bell: Bell::default(),
@@ -95,6 +104,7 @@ impl Crew {
         self.bell.close();
         #[cfg(feature = "tokio")]
         self.async_bell.notify_one();
+        self.ticker.wake();
         self.executor.storage.wake();
     }
 

@@ -20,7 +20,7 @@ const LAST_SETTLES: Duration = Duration::from_secs(5);
 
 /// Starts the threads of a consumer.
 pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
-    let Consumer { executor, owner, workers, async_limit, queues, grace } = consumer;
+    let Consumer { executor, owner, ticker, periodic, workers, async_limit, queues, grace } = consumer;
     let default = executor.defaults.queue.unwrap_or(crate::job::DEFAULT_QUEUE);
     let serves = |queue: &str| queues.iter().any(|served| served == queue);
     if let Some(missing) = executor.registry.missing_data(&executor.data, serves, default) {
@@ -34,7 +34,7 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
 
     let async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
     let runs_async = !async_tasks.is_empty() && async_limit > 0;
-    let crew = Arc::new(Crew::new(executor, owner, queues, async_tasks));
+    let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), queues, async_tasks));
     let done = Arc::new(Done::default());
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
     for number in 1..=workers {
@@ -61,6 +61,9 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
                 crew.settle_all(late);
             }
         })?;
+    }
+    if periodic {
+        spawn(&crew, &"huey-ticker".into(), move |crew, _| ticker.keep_time(&|| !crew.is_stopping()))?;
     }
     spawn(&crew, &"huey-scheduler".into(), |crew, _| schedule(crew))?;
     Ok(handle)

@@ -33,6 +33,7 @@ pub(crate) fn tell_discarded(signals: &Signals, waiters: &Waiters, end: Discarde
             attempt: 0,
             error: end.ended.error.clone().map(Arc::new),
             cause: end.ended.cause.as_deref().map(Into::into),
+            skipped: None,
         });
     }
     if waiters.any(end.id) {

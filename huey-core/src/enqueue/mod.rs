@@ -8,6 +8,7 @@ mod pipeline;
 mod registration;
 mod registry;
 mod request;
+mod tick;
 
 pub use decorator::Decorator;
 pub(crate) use discard::tell_discarded;

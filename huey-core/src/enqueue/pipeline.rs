@@ -77,7 +77,7 @@ impl Pipeline {
         self.fly(flight)
     }
 
-    fn fly(&self, mut flight: Flight) -> Result<Vec<Enqueued>> {
+    pub(super) fn fly(&self, mut flight: Flight) -> Result<Vec<Enqueued>> {
         let how = flight.how(&self.signals);
         match flight.transition() {
             Some(transition) => {
@@ -141,7 +141,7 @@ impl Pipeline {
     }
 
     /// Runs the hooks. A refusal and an existing job end here, with all that is owed.
-    fn stage<T: Registered>(&self, job: Job<T>, origin: Origin) -> Result<Passed> {
+    pub(super) fn stage<T: Registered>(&self, job: Job<T>, origin: Origin) -> Result<Passed> {
         let registration = T::REGISTRATION;
         let Job { mut args, choices } = job;
         let now = self.storage.clock().now();
@@ -277,7 +277,12 @@ impl Pipeline {
     }
 
     /// Tells everybody what came of a commit, and lets the jobs go.
-    fn land(&self, mut flight: Flight, outcome: Result<Outcome, StorageError>, how: Commit) -> Result<Vec<Enqueued>> {
+    pub(super) fn land(
+        &self,
+        mut flight: Flight,
+        outcome: Result<Outcome, StorageError>,
+        how: Commit,
+    ) -> Result<Vec<Enqueued>> {
         let placed = match outcome {
             Ok(Outcome::Enqueued(placed)) if placed.len() == flight.afters.len() => placed,
             Ok(other) => {
@@ -318,6 +323,13 @@ impl Pipeline {
 
     /// Another job holds the unique key of one of these, and nothing was stored.
     fn conflict(&self, mut flight: Flight, index: usize, holder: JobId) -> Error {
+        let error = self.reject_one(&mut flight, index, holder);
+        flight.fail(&EnqueueOutcome::Failed(error.to_string()));
+        error
+    }
+
+    /// Takes one of these out, whose unique key another job holds.
+    pub(super) fn reject_one(&self, flight: &mut Flight, index: usize, holder: JobId) -> Error {
         let reason = format!("its unique key is held by the job {holder}");
         let many = flight.afters.len() > 1;
         let Some((place, after)) = flight.take_after(index) else {
@@ -325,10 +337,8 @@ impl Pipeline {
         };
         let text = format!("another job of `{}` is in the queue: {reason}", after.notice.task);
         let error = Error::new(ErrorKind::Conflict, text);
-        let error = if many { error.of_job(place) } else { error };
-        flight.fail(&EnqueueOutcome::Failed(error.to_string()));
         self.rejected(after, "unique", &reason);
-        error
+        if many { error.of_job(place) } else { error }
     }
 
     fn announce(&self, notice: &Notice, kind: SignalKind, id: JobId, cause: Option<Arc<str>>) {
@@ -348,10 +358,11 @@ impl Pipeline {
             attempt: 0,
             error: None,
             cause,
+            skipped: None,
         });
     }
 
-    fn next_id(&self, now: Timestamp) -> Result<JobId> {
+    pub(crate) fn next_id(&self, now: Timestamp) -> Result<JobId> {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         if ids.next == ids.end {
             // Durable with the first job that carries one of them: the journal keeps the order.

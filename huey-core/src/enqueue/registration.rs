@@ -1,8 +1,16 @@
 //! A task together with the hooks that it names: what the attribute registers.
 
 use super::decorator::Decorator;
+use super::flight::Passed;
 use super::hook::EnqueueHook;
+use super::pipeline::Pipeline;
+use crate::codec;
+use crate::error::Result;
+use crate::job::{Choices, Job, Origin};
 use crate::task::{Definition, Options, Task};
+
+/// Makes a job from stored arguments, and takes it through the hooks.
+type Stage = fn(&Pipeline, &[u8], Choices, Origin) -> Result<Passed>;
 
 /// A task and its hooks.
 #[doc(hidden)]
@@ -10,15 +18,29 @@ pub struct Registration {
     pub task: &'static Definition,
     pub decorator: Option<&'static Decorator>,
     pub hooks: &'static [&'static dyn EnqueueHook],
+    pub(super) stage: Stage,
 }
 
 impl Registration {
+    #[must_use]
+    pub const fn new<T: Registered>(
+        task: &'static Definition,
+        decorator: Option<&'static Decorator>,
+        hooks: &'static [&'static dyn EnqueueHook],
+    ) -> Self {
+        Self { task, decorator, hooks, stage: stage::<T> }
+    }
+
     /// The task's options, completed by its decorators.
     #[must_use]
     pub fn options(&self) -> Options {
         let own = self.task.options;
         self.decorator.map_or(own, |decorator| own.or(decorator.options()))
     }
+}
+
+fn stage<T: Registered>(pipeline: &Pipeline, args: &[u8], choices: Choices, origin: Origin) -> Result<Passed> {
+    pipeline.stage(Job { args: codec::decode::<T>(args)?, choices }, origin)
 }
 
 impl std::fmt::Debug for Registration {

@@ -49,6 +49,11 @@ impl Registry {
         self.0.keys().copied()
     }
 
+    /// All tasks.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static Registration> + '_ {
+        self.0.values().copied()
+    }
+
     /// The names of the async tasks.
     pub(crate) fn async_names(&self) -> Vec<String> {
         let is_async = |registration: &&&Registration| matches!(registration.task.body, Body::Async(_));
@@ -109,14 +114,19 @@ mod tests {
             output: 0,
             options: Options::NONE,
             needs: &[],
+            schedule: None,
             body: Body::Plain(|_| Ok(Vec::new())),
         }
     }
 
     static ONE: Definition = definition("one.rs");
     static TWO: Definition = definition("two.rs");
-    static FIRST: Registration = Registration { task: &ONE, decorator: None, hooks: &[] };
-    static SECOND: Registration = Registration { task: &TWO, decorator: None, hooks: &[] };
+    const fn registration(task: &'static Definition) -> Registration {
+        Registration { task, decorator: None, hooks: &[], stage: |_, _, _, _| panic!("no job is made here") }
+    }
+
+    static FIRST: Registration = registration(&ONE);
+    static SECOND: Registration = registration(&TWO);
 
     #[test]
     fn two_tasks_of_one_name_are_refused_with_both_places() {

@@ -321,6 +321,7 @@ impl Executor {
             attempt: kit.attempt,
             error,
             cause,
+            skipped: None,
         });
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::task::{Durability, Task, Unique};
 use crate::time::Timestamp;
 
@@ -18,7 +20,7 @@ pub struct Job<T> {
 }
 
 /// What a caller chose for one job.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Choices {
     pub(crate) when: When,
     pub(crate) priority: Option<i16>,
@@ -32,7 +34,7 @@ pub(crate) struct Choices {
 }
 
 /// The run time of a job.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) enum When {
     #[default]
     Now,

@@ -6,7 +6,7 @@ mod origin;
 mod terms;
 
 pub use builder::Job;
-pub(crate) use builder::set_header;
+pub(crate) use builder::{Choices, When, set_header};
 pub(crate) use envelope::Head;
 pub use origin::Origin;
 pub(crate) use terms::{DEFAULT_QUEUE, KEEP, Keyed, Terms, deadline};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::JobId;
+use crate::time::Timestamp;
 
 /// What made a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,10 @@ pub enum Origin {
     /// A member of a group.
     GroupMember,
     /// A tick of a schedule.
-    Periodic,
+    Periodic {
+        /// The instant that was planned.
+        tick: Timestamp,
+    },
     /// A later step of a chain.
     Chain {
         /// The step before.
@@ -45,7 +49,7 @@ impl Origin {
         match *self {
             Self::Call { parent } => parent,
             Self::Chain { parent } | Self::ErrorFollowUp { parent } | Self::Replay { of: parent } => Some(parent),
-            Self::Bulk | Self::GroupMember | Self::Periodic | Self::ChordCallback => None,
+            Self::Bulk | Self::GroupMember | Self::Periodic { .. } | Self::ChordCallback => None,
         }
     }
 
@@ -56,7 +60,7 @@ impl Origin {
             Self::Call { .. } => "call",
             Self::Bulk => "bulk",
             Self::GroupMember => "group member",
-            Self::Periodic => "periodic",
+            Self::Periodic { .. } => "periodic",
             Self::Chain { .. } => "chain",
             Self::ErrorFollowUp { .. } => "error follow-up",
             Self::ChordCallback => "chord callback",

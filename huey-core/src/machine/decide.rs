@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::claim;
 use super::item::{Effect, Item, Key};
+use super::schedule;
 use super::settle;
 use super::state::State;
 use super::unique::Gate;
@@ -52,6 +53,8 @@ pub(crate) fn decide(
         // Leases end with the process: opening the store has taken back all there were.
         Transition::Reclaim => Ok(Decided { outcome: Some(Outcome::Reclaimed(0)), ..Decided::default() }),
         Transition::Unpark { tasks } => Ok(unpark(state, &tasks)),
+        Transition::Tick(tick) => schedule::tick(state, fetch, tick, now),
+        Transition::Plan(plan) => Ok(schedule::plan(state, plan, now)),
         Transition::Take { id } => take(state, fetch, id, now),
     }
 }
@@ -72,6 +75,19 @@ fn values(writes: Vec<(String, Bytes)>) -> impl Iterator<Item = Effect> {
 
 fn enqueue(state: &State, fetch: &dyn Fetch, jobs: Vec<NewJob>, now: Timestamp) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
+    let placed = place(state, fetch, jobs, now, &mut decided)?;
+    decided.outcome = Some(Outcome::Enqueued(placed));
+    Ok(decided)
+}
+
+/// What becomes of jobs that are to be stored together, and the effects of that.
+pub(super) fn place(
+    state: &State,
+    fetch: &dyn Fetch,
+    jobs: Vec<NewJob>,
+    now: Timestamp,
+    decided: &mut Decided,
+) -> Result<Vec<Placed>, Refusal> {
     let mut names = NewNames { state, added: Vec::new() };
     let mut gate = Gate { state, fetch, now, taken: HashMap::new() };
     let mut placed = Vec::with_capacity(jobs.len());
@@ -93,17 +109,16 @@ fn enqueue(state: &State, fetch: &dyn Fetch, jobs: Vec<NewJob>, now: Timestamp) 
             continue;
         }
         let became = match &job.unique {
-            Some(unique) => gate.pass(index, &job, unique, &mut decided)?,
+            Some(unique) => gate.pass(index, &job, unique, decided)?,
             None => Placed::New,
         };
         let stored = !matches!(became, Placed::Existing(_));
         placed.push(became);
         if stored {
-            store(job, &mut names, &mut decided);
+            store(job, &mut names, decided);
         }
     }
-    decided.outcome = Some(Outcome::Enqueued(placed));
-    Ok(decided)
+    Ok(placed)
 }
 
 fn store(job: NewJob, names: &mut NewNames<'_>, decided: &mut Decided) {

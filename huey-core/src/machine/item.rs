@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::work::WorkItem;
 use crate::codec::Bytes;
 use crate::error::TaskError;
+use crate::id::JobId;
 use crate::store::{Body, Ended};
 use crate::time::Timestamp;
 
@@ -35,6 +36,8 @@ pub(crate) enum Item {
     Value { key: String, bytes: Bytes },
     /// A unique key and the job that holds it.
     Unique(UniqueItem),
+    /// A schedule: how far its ticks are decided, and what was chosen for it.
+    Schedule(ScheduleItem),
 }
 
 /// The name of an item that can be dropped.
@@ -45,6 +48,7 @@ pub(crate) enum Key {
     Result(u64),
     Value(String),
     Unique(Bytes),
+    Schedule(String),
 }
 
 /// A held unique key. It goes with its holder's end, unless it is held for a time.
@@ -55,6 +59,29 @@ pub(crate) struct UniqueItem {
     pub(crate) holder: u64,
     pub(crate) made: u64,
     pub(crate) hold: Hold,
+}
+
+/// A schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScheduleItem {
+    pub(crate) name: String,
+    /// Up to where its ticks are decided.
+    pub(crate) upto: Timestamp,
+    /// The newest of them.
+    pub(crate) newest: Option<Timestamp>,
+    /// The last decision of each consumer, the newest last.
+    pub(crate) decided: Vec<Decision>,
+    pub(crate) revision: u64,
+    pub(crate) choices: Bytes,
+}
+
+/// A decision about ticks, so that one whose answer was lost can be repeated, whatever was decided since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Decision {
+    pub(crate) by: u64,
+    pub(crate) id: JobId,
+    /// Whether it found others active.
+    pub(crate) overlapped: bool,
 }
 
 /// Until when a unique key is held.

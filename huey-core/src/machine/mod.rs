@@ -14,6 +14,7 @@ mod place;
 mod query;
 mod ready;
 mod results;
+mod schedule;
 mod settle;
 mod state;
 mod unique;

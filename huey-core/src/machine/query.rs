@@ -5,6 +5,7 @@ use std::ops::Bound;
 use super::claim::seconds;
 use super::index::Target;
 use super::item::{Effect, Item, Note, ResultItem};
+use super::schedule;
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
 use super::{Fetch, body};
@@ -19,6 +20,7 @@ pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timest
         Query::Job(id) => Answer::Job(job(state, fetch, id, now)?),
         Query::Counts { queues, tasks } => Answer::Counts(counts(state, &queues, &tasks)),
         Query::List(list) => Answer::List(page(state, fetch, &list, now)?),
+        Query::Schedules => Answer::Schedules(schedule::rows(state)),
         Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
         Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
     })

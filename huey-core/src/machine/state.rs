@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::homes::Homes;
 use super::index::{Index, Target};
+use super::item::ScheduleItem;
 use super::names::Names;
 use super::past::Past;
 use super::place::Place;
@@ -48,6 +49,7 @@ pub(crate) struct State {
     pub(crate) results: Results,
     pub(crate) values: BTreeMap<String, Place>,
     pub(crate) uniques: Uniques,
+    pub(crate) schedules: BTreeMap<String, (ScheduleItem, Place)>,
     /// By queue and task.
     pub(crate) tallies: BTreeMap<(u32, u32), Tally>,
     pub(crate) homes: Homes,

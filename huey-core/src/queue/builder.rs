@@ -10,6 +10,7 @@ use crate::enqueue::{EnqueueHook, EnqueueRequest, HookResult, Pipeline, Register
 use crate::error::Error;
 use crate::error::Result;
 use crate::execute::Executor;
+use crate::periodic::{Ticker, check_zones};
 use crate::signal::{ReceiverResult, Signal, SignalKind, Signals, Waiters};
 use crate::store::{OpenStorage, StorageOptions};
 use crate::task::{Data, Durability, Options};
@@ -167,22 +168,25 @@ impl HueyBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::is_setup`] if two tasks share a name; [`Error::is_in_use`], [`Error::is_damaged`] or
+    /// [`Error::is_setup`] if two tasks share a name, or a schedule's time zone is unknown; [`Error::is_in_use`], [`Error::is_damaged`] or
     /// [`Error::is_unavailable`] from the storage.
     pub fn open(self, storage: impl OpenStorage) -> Result<Huey> {
         let registry = Registry::collect(&self.named)?;
+        check_zones(&registry)?;
         let storage = storage.open_storage(self.storage)?;
         let (signals, waiters) = (Arc::new(self.signals), Waiters::default());
         let executor = Executor::new(
             Arc::clone(&storage),
-            registry,
+            registry.clone(),
             Arc::clone(&signals),
             waiters.clone(),
             self.data,
             self.defaults,
         );
         let pipeline = Pipeline::new(storage, signals, waiters, self.hooks, self.defaults);
-        let inner = Inner { pipeline: Arc::new(pipeline), executor: Arc::new(executor), process: std::process::id() };
+        let pipeline = Arc::new(pipeline);
+        let ticker = Arc::new(Ticker::new(Arc::clone(&pipeline), registry));
+        let inner = Inner { pipeline, executor: Arc::new(executor), ticker, process: std::process::id() };
         Ok(Huey { inner: Arc::new(inner), parent: None })
     }
 }

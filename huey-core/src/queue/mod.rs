@@ -21,6 +21,7 @@ use crate::execute::{Context, Executor};
 use crate::handle::{JobHandle, Source};
 use crate::id::JobId;
 use crate::job::{DEFAULT_QUEUE, Origin};
+use crate::periodic::{Schedules, Ticker};
 use crate::signal::Subscription;
 use crate::state::JobState;
 use crate::store::{Answer, Counts, Missing, Query, Storage};
@@ -52,6 +53,7 @@ pub struct Huey {
 struct Inner {
     pipeline: Arc<Pipeline>,
     executor: Arc<Executor>,
+    ticker: Arc<Ticker>,
     /// The process that opened the store: its threads and locks do not exist in a fork of it.
     process: u32,
 }
@@ -168,6 +170,18 @@ impl Huey {
         Ok(counts.queued + counts.running + counts.retrying > 0)
     }
 
+    /// The schedules: those that the code declares, and those added at run time.
+    #[must_use]
+    pub fn schedules(&self) -> Schedules<'_> {
+        Schedules::new(&self.inner.ticker, self.origin())
+    }
+
+    /// Decides every tick that has come, as a consumer would. The instant of the next one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn tick(&self) -> Result<crate::time::Timestamp> {
+        self.inner.ticker.turn(&|| true)
+    }
+
     /// Every signal from now on, through a channel that holds `capacity` of them: for slow work, which no job waits for.
     /// When it is full the oldest is dropped and counted.
     pub fn subscribe(&self, capacity: usize) -> Subscription {
@@ -216,7 +230,7 @@ impl Huey {
             Arc::new(Huey { inner: Arc::clone(&inner), parent: Some(parent) }) as Arc<dyn Any + Send + Sync>
         });
         let queue = self.inner.executor.defaults.queue.unwrap_or(DEFAULT_QUEUE);
-        Consumer::new(Arc::clone(&self.inner.executor), owner, queue)
+        Consumer::new(Arc::clone(&self.inner.executor), owner, Arc::clone(&self.inner.ticker), queue)
     }
 
     /// Makes everything durable and closes the store, whoever still holds a handle. Later calls get

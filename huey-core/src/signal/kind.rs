@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::TaskError;
 use crate::id::JobId;
 use crate::job::Origin;
+use crate::task::SkipReason;
 use crate::time::Timestamp;
 
 /// The kinds of signals.
@@ -115,6 +116,24 @@ pub struct Signal {
     pub attempt: u32,
     /// The record of the attempt that failed.
     pub error: Option<Arc<TaskError>>,
+    /// The ticks that made no job, for [`SignalKind::Skipped`]; `id` is of no job then.
+    pub skipped: Option<Arc<Skipped>>,
     /// Why, in words: the reason of a refusal, the cause of a cancellation.
     pub cause: Option<Arc<str>>,
+}
+
+/// Ticks in a row of a schedule that made no job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// The name of the schedule.
+    pub schedule: Arc<str>,
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How many they are.
+    pub count: u64,
+    /// Why.
+    pub reason: SkipReason,
 }

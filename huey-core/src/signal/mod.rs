@@ -6,7 +6,7 @@ mod subscription;
 mod waiters;
 mod worker_mark;
 
-pub use kind::{Signal, SignalKind};
+pub use kind::{Signal, SignalKind, Skipped};
 pub use receivers::ReceiverResult;
 pub(crate) use receivers::Signals;
 pub use subscription::Subscription;

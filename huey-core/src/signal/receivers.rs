@@ -194,6 +194,7 @@ mod tests {
             attempt: 0,
             error: None,
             cause: None,
+            skipped: None,
         }
     }
 

@@ -278,7 +278,7 @@ impl<L: Log> Core<L> {
     }
 
     fn decide(&mut self, transition: Transition, how: Commit, now: Timestamp) -> Answered {
-        if matches!(transition, Transition::Enqueue { .. } | Transition::Write { .. }) {
+        if transition.adds() {
             self.check_space()?;
         }
         let fetch = WithBatch { journal: &self.journal, batch: &self.open };

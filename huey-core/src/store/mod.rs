@@ -13,6 +13,7 @@ mod journal;
 mod log;
 mod memory;
 mod replay;
+mod schedule;
 mod shared;
 mod storage;
 #[cfg(all(test, feature = "testing"))]
@@ -27,6 +28,7 @@ pub(crate) use engine::Engine;
 pub use engine::engine;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
+pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use storage::{
     Answer, Commit, Counts, Done, List, Missing, OpenStorage, Query, Rows, Storage, StorageError, StorageOptions,
     Version,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::schedule::ScheduleRow;
 use super::transition::{Lease, Outcome, Row, Transition};
 use crate::codec::Bytes;
 use crate::error::{Error, ErrorKind, Result};
@@ -100,6 +101,8 @@ pub enum Query {
     },
     /// Jobs in the order of enqueueing.
     List(List),
+    /// All schedules, by name.
+    Schedules,
     /// The value under a key.
     Value(String),
     /// The keys that begin so, in order, up to a number of them, after a given one.
@@ -131,6 +134,8 @@ pub enum Answer {
     Counts(Counts),
     /// The rows.
     List(Rows),
+    /// The schedules.
+    Schedules(Vec<ScheduleRow>),
     /// The value's bytes.
     Value(Option<Bytes>),
     /// The keys.

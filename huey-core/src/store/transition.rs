@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::schedule::{Plan, Tick, Ticked};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::id::JobId;
@@ -56,11 +57,27 @@ pub enum Transition {
         /// The tasks that the caller knows.
         tasks: Vec<String>,
     },
+    /// Decides ticks of a schedule, and stores their jobs; see [`Tick`].
+    Tick(Tick),
+    /// Sets what is chosen for a schedule; see [`Plan`].
+    Plan(Plan),
     /// Drops the result of an ended job, and answers with it. Repeating it may find nothing left.
     Take {
         /// The job.
         id: JobId,
     },
+}
+
+impl Transition {
+    /// Whether it stores what was not there, and so is refused while space is short.
+    pub(crate) fn adds(&self) -> bool {
+        match self {
+            Self::Enqueue { .. } | Self::Write { .. } => true,
+            Self::Tick(tick) => !tick.jobs.is_empty(),
+            Self::Plan(plan) => plan.choices.is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// What became of a transition: the variant of the same name.
@@ -93,6 +110,10 @@ pub enum Outcome {
     Reclaimed(u32),
     /// How many jobs wait again.
     Unparked(u32),
+    /// What became of the ticks.
+    Ticked(Ticked),
+    /// Whether the plan was set.
+    Planned(bool),
     /// The row of the job whose result was dropped.
     Taken(Option<Box<Row>>),
 }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::data::{Data, Need};
 use super::ending::Failure;
 use super::options::Options;
+use super::schedule::Schedule;
 use crate::codec;
 
 /// A task: the type that `#[task]` makes beside the function, with the stored arguments as its fields.
@@ -81,6 +82,8 @@ pub struct Definition {
     pub output: u32,
     pub options: Options,
     pub needs: &'static [Need],
+    /// When jobs of it are made by themselves; only for a task without stored arguments.
+    pub schedule: Option<Schedule>,
     pub body: Body,
 }
 

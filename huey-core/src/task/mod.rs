@@ -1,17 +1,22 @@
 //! Tasks: what the attribute leaves behind, the options of a task, and the endings that a body may choose.
 
+mod cron;
 mod data;
 mod definition;
 mod ending;
 mod options;
 mod output;
 mod probe;
+mod schedule;
 mod unique;
 
+pub(crate) use cron::Cron;
 pub use data::{Data, Need};
 pub use definition::{Body, BodyFuture, Call, Continues, Definition, Step, Task};
 pub use ending::{Cancel, Failure, Fatal, Retry, Stopped};
 pub use options::{Delivery, Durability, Options};
 pub use output::{Returnable, Returned, kind};
 pub use probe::{Kept, OrUnit, Otherwise, Probe, Storable};
+pub(crate) use schedule::Timing;
+pub use schedule::{Missed, Overlap, Schedule, SkipReason, check_cron, check_every};
 pub use unique::{KeyPart, OnConflict, Scope, Unique, UniqueRule, encode as encode_key};

@@ -48,7 +48,7 @@ const LONGEST: usize = 1024;
 ///
 /// let unique = Unique::by(&(7, "invoice")).scope(Scope::Window(Duration::from_secs(3600))).on_conflict(OnConflict::Reject);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unique {
     pub(crate) key: Vec<u8>,
     pub(crate) scope: Scope,

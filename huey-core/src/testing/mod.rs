@@ -8,12 +8,14 @@ mod random;
 mod remote;
 mod sim_disk;
 mod sim_log;
+mod tick;
 mod words;
 
 pub use inspect::{Inspector, Sizes, inspected};
 pub use random::Random;
 pub use remote::Remote;
 pub use sim_log::{Fault, SimDisk, SimLog, SimMedium};
+pub use tick::tick;
 pub use words::{job_id, new_job, task_error};
 
 pub use crate::codec::Bytes;

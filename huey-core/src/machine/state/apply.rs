@@ -24,6 +24,11 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Schedule(name)) => {
+                if let Some((_, old)) = self.schedules.remove(name) {
+                    self.homes.lose(old);
+                }
+            }
             Effect::Drop(Key::Unique(key)) => {
                 if let Some(old) = self.uniques.remove(key) {
                     self.homes.lose(old);
@@ -47,6 +52,10 @@ impl State {
             Item::Result(result) => self.put_result(result, place),
             Item::Value { key, .. } => self.values.insert(key.clone(), place).unwrap_or_default(),
             Item::Unique(item) => self.uniques.put(item, place),
+            Item::Schedule(item) => {
+                let old = self.schedules.insert(item.name.clone(), (item.clone(), place));
+                old.map(|(_, place)| place).unwrap_or_default()
+            }
         };
         self.homes.lose(old);
     }
@@ -177,6 +186,7 @@ impl State {
             },
             Item::Value { key, .. } => self.values.get(key).copied(),
             Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
+            Item::Schedule(item) => self.schedules.get(&item.name).map(|(_, home)| *home),
         };
         home == Some(place)
     }

@@ -29,6 +29,7 @@ impl State {
             Target::Live(_) => None,
         }));
         places.extend(self.values.values().copied());
+        places.extend(self.schedules.values().map(|(_, home)| *home));
         places.extend(self.uniques.all().map(|(_, held)| held.home));
         places.retain(|place| !place.is_none());
         places
@@ -144,6 +145,7 @@ impl State {
         };
         same("retention", &kept_until(self), &kept_until(other))?;
         same("values", &self.values, &other.values)?;
+        same("schedules", &self.schedules, &other.schedules)?;
         let uniques = |state: &Self| state.uniques.all().map(|(key, held)| (key.clone(), *held)).collect::<Vec<_>>();
         same("unique keys", &uniques(self), &uniques(other))?;
         same("homes", &self.homes, &other.homes)
