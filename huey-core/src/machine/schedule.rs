@@ -4,7 +4,7 @@ use super::Fetch;
 use super::decide::{self, Decided, Refusal};
 use super::item::{Decision, Effect, Item, Key, ScheduleItem};
 use super::state::State;
-use crate::store::{Outcome, Plan, ScheduleRow, StorageError, Tick, Ticked};
+use crate::store::{Outcome, Plan, ScheduleRow, Tick, Ticked};
 use crate::task::Overlap;
 use crate::time::Timestamp;
 
@@ -14,14 +14,12 @@ const REMEMBERED: usize = 8;
 pub(super) fn tick(state: &State, fetch: &dyn Fetch, tick: Tick, now: Timestamp) -> Result<Decided, Refusal> {
     let Tick { schedule, by, id, seen, upto, newest, task, overlap, jobs } = tick;
     let mut decided = Decided { sync: true, ..Decided::default() };
-    let Some((item, _)) = state.schedules.get(&schedule) else {
-        return Err(StorageError::Refused(format!("there is no schedule named `{schedule}`")));
-    };
-    let before = item.decided.iter().find(|decision| decision.id == id);
-    if before.is_none() && item.upto != seen {
+    let item = state.schedules.get(&schedule).map(|(item, _)| item);
+    let before = item.and_then(|item| item.decided.iter().find(|decision| decision.id == id));
+    let Some(item) = item.filter(|item| before.is_some() || item.upto == seen) else {
         decided.outcome = Some(Outcome::Ticked(Ticked::Overtaken));
         return Ok(decided);
-    }
+    };
     let overlapped = match before {
         Some(before) => before.overlapped,
         None => !jobs.is_empty() && is_active(state, &task, overlap),

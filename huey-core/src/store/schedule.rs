@@ -41,7 +41,7 @@ pub enum Ticked {
     Decided(Vec<Placed>),
     /// They are decided, and no job was stored, because others are active.
     Overlapped,
-    /// The schedule stands elsewhere, and nothing happened.
+    /// The schedule stands elsewhere, or is gone; nothing happened.
     Overtaken,
 }
 

@@ -7,6 +7,7 @@
 
 mod model;
 mod program;
+mod schedules;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

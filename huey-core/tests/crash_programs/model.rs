@@ -6,6 +6,8 @@ use std::time::Duration;
 use huey_core::store::{Claimed, Lease, NewJob, Outcome, Placed, Settlement, Tasks, Transition, Verdict};
 use huey_core::{Durability, JobId, JobState, OnConflict, Scope, Timestamp};
 
+use crate::schedules::{self, Decided, Schedule};
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Job {
     pub(crate) new: NewJob,
@@ -29,6 +31,7 @@ pub(crate) struct Model {
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) values: BTreeMap<String, Vec<u8>>,
     pub(crate) reserved: u64,
+    pub(crate) schedules: BTreeMap<String, Schedule>,
     /// Who took each unique key last, and until when.
     keys: BTreeMap<Vec<u8>, (u64, Scope, Timestamp)>,
 }
@@ -48,6 +51,18 @@ pub(crate) enum Expected {
     Alive(Vec<bool>),
     Unparked(u32),
     Taken(Option<JobState>),
+    Ticked(Decided),
+    Planned(bool),
+}
+
+/// What a store said of jobs to be stored.
+pub(crate) fn placed(all: &[Placed]) -> Expected {
+    let one = |placed: &Placed| match placed {
+        Placed::New => (None, None),
+        Placed::Existing(id) => (Some(id.counter()), None),
+        Placed::Replaced(old) => (None, Some(old.id.counter())),
+    };
+    Expected::Placed(all.iter().map(one).collect())
 }
 
 fn seconds(at: Timestamp) -> u64 {
@@ -138,12 +153,14 @@ impl Model {
                 }
                 Expected::Taken((shown != JobState::Gone).then_some(shown))
             }
+            Transition::Tick(tick) => self.tick(tick, now),
+            Transition::Plan(plan) => self.plan(plan, now),
             other => panic!("the programs do not use {other:?}"),
         }
     }
 
     /// Stores jobs, or says who holds a key that may not be taken.
-    fn place(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<Expected, u64> {
+    pub(crate) fn place(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<Expected, u64> {
         let (mut placed, mut taken) = (Vec::new(), BTreeMap::new());
         for job in jobs {
             let counter = job.id.counter();
@@ -300,16 +317,9 @@ impl Model {
         }
         let got = match outcome {
             Outcome::Written => Expected::Done,
-            Outcome::Enqueued(placed) => Expected::Placed(
-                placed
-                    .iter()
-                    .map(|placed| match placed {
-                        Placed::New => (None, None),
-                        Placed::Existing(id) => (Some(id.counter()), None),
-                        Placed::Replaced(old) => (None, Some(old.id.counter())),
-                    })
-                    .collect(),
-            ),
+            Outcome::Enqueued(all) => placed(all),
+            Outcome::Ticked(ticked) => Expected::Ticked(schedules::said(ticked)),
+            Outcome::Planned(planned) => Expected::Planned(*planned),
             Outcome::Claimed { claimed, ended } => {
                 for one in claimed {
                     self.learn_claim(one, now)?;

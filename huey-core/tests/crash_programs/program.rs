@@ -6,11 +6,11 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, Body, Commit, Lease, Missing, NewJob, Outcome, Query, Settlement, Storage, StorageError, StorageOptions,
-    Tasks, Transition, UniqueKey, Verdict, Version,
+    Answer, Body, Commit, Lease, Missing, NewJob, Outcome, Plan, Query, Settlement, Storage, StorageError,
+    StorageOptions, Tasks, Tick, Transition, UniqueKey, Verdict, Version,
 };
 use huey_core::testing::{Fault, Inspector, Random, SimDisk, SimMedium, inspected, job_id, task_error};
-use huey_core::{Durability, JobState, OnConflict, Scope, Timestamp, VirtualClock};
+use huey_core::{Durability, JobState, OnConflict, Overlap, Scope, Timestamp, VirtualClock};
 
 use crate::model::{Expected, Model};
 
@@ -133,7 +133,8 @@ impl Program {
         let tick = Duration::from_millis(1 + self.random.below(50) as u64);
         self.clock.advance(tick);
         match self.random.below(100) {
-            0..30 => self.enqueue(),
+            0..27 => self.enqueue(),
+            27..30 => self.schedule(),
             30..50 => self.claim(),
             50..70 => self.settle(),
             70..74 => self.pressure(),
@@ -190,6 +191,71 @@ impl Program {
             _ => 1 + self.random.below(3),
         };
         let medium = self.medium.clone();
+        let mut jobs = self.jobs(count)?;
+        let mut writes = Vec::new();
+        for _ in 0..self.random.below(3) {
+            writes.push(self.value(self.now().as_micros().unsigned_abs()));
+        }
+        let died = self.disk.is_dead(&medium);
+        if died || (jobs.is_empty() && writes.is_empty()) {
+            // Counters of a process that died while it set them aside go with it.
+            return Ok(());
+        }
+        self.counters.extend(jobs.iter().map(|job| job.id.counter()));
+        let transition = match jobs.first_mut() {
+            Some(first) => {
+                first.writes = writes;
+                Transition::Enqueue { jobs }
+            }
+            None => Transition::Write { writes },
+        };
+        self.sent.push(transition.clone());
+        self.commit(transition)
+    }
+
+    /// Decides ticks, or chooses something for their schedule; now and then by what somebody saw before.
+    fn schedule(&mut self) -> Result<(), String> {
+        let medium = self.medium.clone();
+        let name = format!("schedule {}", self.random.below(2));
+        let known = self.newest().schedules.get(&name).map(|schedule| schedule.row.clone());
+        let now = self.now();
+        let transition = match known {
+            Some(row) if !self.random.one_in(4) => {
+                let Some(counter) = self.counter()? else { return Ok(()) };
+                let count = *self.random.pick(&[0, 1, 1, 1, 3]);
+                let jobs = self.jobs(count)?;
+                let stale = self.random.one_in(8);
+                let seen = if stale { Timestamp::from_micros(row.upto.as_micros() - 1) } else { row.upto };
+                Transition::Tick(Tick {
+                    schedule: name,
+                    by: self.random.below(3) as u64,
+                    id: job_id(now, counter, self.salt),
+                    seen,
+                    upto: now.max(row.upto) + Duration::from_micros(1),
+                    newest: self.random.one_in(2).then_some(now),
+                    task: (*self.random.pick(&TASKS)).into(),
+                    overlap: *self.random.pick(&[Overlap::Skip, Overlap::QueueOne, Overlap::Allow, Overlap::Allow]),
+                    jobs,
+                })
+            }
+            known => {
+                let seen = known.map_or(0, |row| row.revision) + u64::from(self.random.one_in(8));
+                let choices = (!self.random.one_in(5)).then(|| self.value(9).1);
+                let from = self.random.one_in(2).then_some(now);
+                Transition::Plan(Plan { schedule: name, seen, choices, from })
+            }
+        };
+        if self.disk.is_dead(&medium) {
+            return Ok(());
+        }
+        if let Transition::Tick(tick) = &transition {
+            self.counters.extend(tick.jobs.iter().map(|job| job.id.counter()));
+            self.sent.push(transition.clone());
+        }
+        self.commit(transition)
+    }
+
+    fn jobs(&mut self, count: usize) -> Result<Vec<NewJob>, String> {
         let mut jobs = Vec::new();
         for _ in 0..count {
             let Some(counter) = self.counter()? else { break };
@@ -214,25 +280,7 @@ impl Program {
                 body: body(counter, bytes),
             });
         }
-        let mut writes = Vec::new();
-        for _ in 0..self.random.below(3) {
-            writes.push(self.value(self.now().as_micros().unsigned_abs()));
-        }
-        let died = self.disk.is_dead(&medium);
-        if died || (jobs.is_empty() && writes.is_empty()) {
-            // Counters of a process that died while it set them aside go with it.
-            return Ok(());
-        }
-        self.counters.extend(jobs.iter().map(|job| job.id.counter()));
-        let transition = match jobs.first_mut() {
-            Some(first) => {
-                first.writes = writes;
-                Transition::Enqueue { jobs }
-            }
-            None => Transition::Write { writes },
-        };
-        self.sent.push(transition.clone());
-        self.commit(transition)
+        Ok(jobs)
     }
 
     fn unique(&mut self) -> Option<UniqueKey> {
@@ -366,6 +414,7 @@ impl Program {
                 let ended = self.told(&outcome)?;
                 if synced
                     || matches!(&outcome, Outcome::Claimed { claimed, .. } if claimed.iter().any(|c| c.at_most_once))
+                    || matches!(outcome, Outcome::Ticked(_))
                 {
                     self.states.clear();
                 }
@@ -408,7 +457,9 @@ impl Program {
         let mut later = None;
         let storage = self.storage();
         let held: Vec<_> = match &transition {
-            Transition::Enqueue { jobs, .. } => jobs.iter().map(|job| job.id).collect(),
+            Transition::Enqueue { jobs, .. } | Transition::Tick(Tick { jobs, .. }) => {
+                jobs.iter().map(|job| job.id).collect()
+            }
             Transition::Settle(all) => all.iter().map(|one| one.lease.id).collect(),
             _ => self.newest().jobs.values().map(|job| job.new.id).collect(),
         };
@@ -609,7 +660,9 @@ impl Program {
         let now = self.now();
         for counter in &self.counters {
             let sent = self.sent.iter().rev().find_map(|transition| match transition {
-                Transition::Enqueue { jobs, .. } => jobs.iter().find(|job| job.id.counter() == *counter),
+                Transition::Enqueue { jobs, .. } | Transition::Tick(Tick { jobs, .. }) => {
+                    jobs.iter().find(|job| job.id.counter() == *counter)
+                }
                 _ => None,
             });
             let Some(sent) = sent else { continue };
@@ -642,6 +695,13 @@ impl Program {
             if value.as_deref() != model.values.get(key).map(Vec::as_slice) {
                 return Ok(Some(format!("{key} differs")));
             }
+        }
+        let Ok(Answer::Schedules(rows)) = self.storage().read(Query::Schedules) else {
+            return Err("the schedules cannot be read".into());
+        };
+        let kept: Vec<_> = model.schedules.values().map(|schedule| schedule.row.clone()).collect();
+        if rows != kept {
+            return Ok(Some(format!("the schedules are {rows:?} and not {kept:?}")));
         }
         Ok(None)
     }
