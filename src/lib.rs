@@ -67,7 +67,11 @@ pub fn open(folder: impl Into<std::path::PathBuf>) -> Result<Huey> {
     Huey::builder().open(Sled::at(folder))
 }
 
-/// The guide's code is compiled and run as part of this crate's documentation tests.
+/// The guides' code is compiled and run as part of this crate's documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../docs/enqueue.md")]
-struct Guide;
+mod guides {
+    #[doc = include_str!("../docs/enqueue.md")]
+    struct Enqueue;
+    #[doc = include_str!("../docs/schedules.md")]
+    struct Schedules;
+}

@@ -6,7 +6,8 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use huey::{Context, Decision, Huey, JobId, Retry, task};
+use huey::testing::tick;
+use huey::{Context, Decision, Huey, JobId, Retry, Schedule, Timestamp, VirtualClock, task};
 use support::{LONG, block_on, queue_with, run};
 
 #[task]
@@ -31,11 +32,16 @@ fn reads_header(#[ctx] ctx: &Context) -> Option<String> {
 
 type Seen = Arc<Mutex<Vec<(String, &'static str, JobId)>>>;
 
-fn watched() -> (Huey, Seen) {
+/// At a minute's beginning, so that a tick comes when the clock moves on.
+fn clock() -> Arc<VirtualClock> {
+    VirtualClock::starting_at(Timestamp::from_micros(1_767_225_600_000_000))
+}
+
+fn watched(clock: &Arc<VirtualClock>) -> (Huey, Seen) {
     let seen: Seen = Arc::default();
     let noted = Arc::clone(&seen);
     let (huey, ..) = queue_with(|builder| {
-        builder.hook(move |request| {
+        builder.clock(clock.clock()).hook(move |request| {
             let task = request.task().rsplit("::").next().unwrap_or_default().to_owned();
             noted.lock().unwrap().push((task, request.origin().kind(), request.id()));
             request.header("seen-by", "the queue");
@@ -47,7 +53,8 @@ fn watched() -> (Huey, Seen) {
 
 #[test]
 fn a_hook_on_the_queue_sees_every_origin_once_per_job() {
-    let (huey, seen) = watched();
+    let clock = clock();
+    let (huey, seen) = watched(&clock);
     let first = leaf::enqueue(&huey, 1).unwrap();
     block_on(leaf::enqueue_async(&huey, 2)).unwrap().wait(Duration::ZERO).unwrap_err();
     let bulk = leaf::map(&huey, [3, 4]).unwrap();
@@ -58,6 +65,10 @@ fn a_hook_on_the_queue_sees_every_origin_once_per_job() {
     let _ = twice::enqueue(&huey).unwrap();
     run(&huey);
     by_body.wait(LONG).unwrap();
+    let often = Schedule::every(Duration::from_mins(1)).unwrap();
+    huey.schedules().add("often", often, leaf::job(7)).unwrap();
+    clock.advance(Duration::from_mins(1));
+    tick(&huey).unwrap();
     let seen = seen.lock().unwrap();
     for (task, origin, id) in seen.iter() {
         println!("{origin}: {task} {id}");
@@ -67,7 +78,18 @@ fn a_hook_on_the_queue_sees_every_origin_once_per_job() {
     let many = ("leaf", "bulk");
     assert_eq!(
         kinds,
-        [call("leaf"), call("leaf"), many, many, many, call("leaf"), call("parent"), call("twice"), call("leaf")]
+        [
+            call("leaf"),
+            call("leaf"),
+            many,
+            many,
+            many,
+            call("leaf"),
+            call("parent"),
+            call("twice"),
+            call("leaf"),
+            ("leaf", "periodic"),
+        ]
     );
     let ids: std::collections::HashSet<JobId> = seen.iter().map(|(_, _, id)| *id).collect();
     assert_eq!(ids.len(), seen.len(), "once per job");
@@ -76,7 +98,7 @@ fn a_hook_on_the_queue_sees_every_origin_once_per_job() {
 
 #[test]
 fn a_header_of_a_hook_reaches_the_body() {
-    let (huey, _) = watched();
+    let (huey, _) = watched(&clock());
     let job = reads_header::enqueue(&huey).unwrap();
     run(&huey);
     assert_eq!(job.wait(LONG).unwrap().as_deref(), Some("the queue"));

@@ -1,6 +1,5 @@
 //! Schedules: what the code declares, what is chosen at run time, and what becomes of each tick.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(clippy::unnecessary_wraps, reason = "a hook may refuse, these do not")]
 
 mod support;
 
@@ -29,7 +28,7 @@ fn five() -> u32 {
 }
 
 #[task(every = "7m", overlap = allow)]
-async fn seven() {}
+fn seven() {}
 
 #[task(cron = "0 12 * * *", tz = "Europe/Berlin", overlap = queue_one, missed = all(3))]
 fn noon() {}
@@ -162,7 +161,7 @@ fn a_running_consumer_makes_the_jobs_of_ticks_as_the_clock_comes_to_them() {
         bench.clock.set(at(300 * tick));
         bench.heard.wait_for(|heard| {
             let made = heard.iter().filter(|signal| signal.kind == SignalKind::Complete && &*signal.task == five::NAME);
-            made.count() as i64 == tick
+            i64::try_from(made.count()).unwrap() == tick
         });
         consumer.wait_idle().unwrap();
     }

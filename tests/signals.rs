@@ -101,12 +101,12 @@ macro_rules! foreign {
                 output: 0,
                 options: Options::NONE,
                 needs: &[],
+                schedule: None,
                 body: Body::Plain(|_| Ok(Vec::new())),
             };
         }
         impl Registered for $ty {
-            const REGISTRATION: &'static Registration =
-                &Registration { task: <$ty as Task>::DEFINITION, decorator: None, hooks: &[] };
+            const REGISTRATION: &'static Registration = &Registration::new::<$ty>(<$ty as Task>::DEFINITION, None, &[]);
         }
     };
 }

@@ -1,8 +1,8 @@
 //! A year of ticks: daylight saving, clock steps, restarts, two consumers. The judge knows the calendar by counting every
 //! minute of it, and holds every job and every skipped tick against that.
 //!
-//! `HUEY_TICKS=N` restarts about N times instead of some hundreds, and `HUEY_SEED` sets the seed.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! `HUEY_TICKS=N` ticks more often and restarts about N times instead of some hundreds, and `HUEY_SEED` sets the seed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
 
@@ -41,6 +41,16 @@ const YEAR: i64 = 365 * DAY;
 /// 2026-01-01 00:00 UTC.
 const START: i64 = 1_767_225_600_000_000;
 
+/// Whether this is the long form.
+fn is_long() -> bool {
+    std::env::var_os("HUEY_TICKS").is_some()
+}
+
+/// How far apart the ticks of `even` are.
+fn distance() -> i64 {
+    if is_long() { 17 * MINUTE } else { 257 * MINUTE }
+}
+
 /// The schedules, each with the name of its task.
 fn schedules() -> [(&'static str, Schedule); 5] {
     let cron = |text: &str, tz: &str| Schedule::cron(text).unwrap().tz(tz);
@@ -48,9 +58,9 @@ fn schedules() -> [(&'static str, Schedule); 5] {
         // In the hour that daylight saving removes there, and in the one it repeats.
         (gap::NAME, cron("30 2 * * *", "America/New_York")),
         (fold::NAME, cron("30 1 * * *", "America/New_York")),
-        (twenty::NAME, cron("7,27,47 * * * *", "Europe/Berlin")),
+        (twenty::NAME, cron(if is_long() { "7,27,47 * * * *" } else { "7,27,47 */4 * * *" }, "Europe/Berlin")),
         (office::NAME, cron("*/30 9-16 * * MON-FRI", "Australia/Lord_Howe")),
-        (even::NAME, Schedule::every(Duration::from_mins(17)).unwrap()),
+        (even::NAME, Schedule::every(Duration::from_micros(distance().unsigned_abs())).unwrap()),
     ]
 }
 
@@ -68,8 +78,7 @@ fn calendars() -> BTreeMap<&'static str, Vec<i64>> {
         while ticks.last().is_none_or(|last| *last < START + 2 * YEAR + 60 * DAY) {
             let offset = match york.to_ambiguous_timestamp(day).offset() {
                 AmbiguousOffset::Unambiguous { offset } => offset,
-                AmbiguousOffset::Fold { before, .. } => before,
-                AmbiguousOffset::Gap { before, .. } => before,
+                AmbiguousOffset::Fold { before, .. } | AmbiguousOffset::Gap { before, .. } => before,
             };
             let mut tick = offset.to_timestamp(day).unwrap().as_microsecond();
             // Half past two is half past three then; back to the first minute that exists.
@@ -84,14 +93,19 @@ fn calendars() -> BTreeMap<&'static str, Vec<i64>> {
         }
         all.insert(task, ticks);
     }
-    all.insert(twenty::NAME, minutes().filter(|at| [7, 27, 47].contains(&shown(&berlin, *at).minute())).collect());
+    let every_hours = if is_long() { 1 } else { 4 };
+    let is_twenty = |at: &i64| {
+        let civil = shown(&berlin, *at);
+        [7, 27, 47].contains(&civil.minute()) && civil.hour() % every_hours == 0
+    };
+    all.insert(twenty::NAME, minutes().filter(is_twenty).collect());
     let in_office = |at: &i64| {
         let civil = shown(&howe, *at);
         let works = civil.weekday().to_monday_zero_offset() < 5 && (9..17).contains(&civil.hour());
         works && (civil.minute() == 0 || civil.minute() == 30)
     };
     all.insert(office::NAME, minutes().filter(in_office).collect());
-    all.insert(even::NAME, minutes().filter(|at| at % (17 * MINUTE) == 0).collect());
+    all.insert(even::NAME, minutes().filter(|at| at % distance() == 0).collect());
     all
 }
 

@@ -8,17 +8,19 @@
 
 mod child;
 
+use child::{Folder, Lines, Random, child, role, setting};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use child::{Folder, Lines, Random, child, role, setting};
-use huey::{Huey, JobId, JobState, Memory, task};
+use huey::{Huey, JobId, JobState, Memory, Origin, Overlap, Schedule, SignalKind, task};
 
 const THREADS: u64 = 1_000;
 
 static RUNNING: AtomicU64 = AtomicU64::new(0);
 static RAN: AtomicU64 = AtomicU64::new(0);
+static TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Says so if another of its kind runs.
 #[task(unique, retention = "1d")]
@@ -39,6 +41,9 @@ fn most_one(huey: &Huey) -> Result<(), String> {
 
 /// Threads enqueue the key, by itself and in bulk, until `stop`; each acknowledged job is told.
 fn race(huey: &Huey, stop: &AtomicBool, tell: &(impl Fn(JobId) + Sync)) -> Result<(), String> {
+    // A schedule makes jobs of the key as well; from an earlier life it may be there already.
+    let often = Schedule::every(Duration::from_secs(1)).unwrap().overlap(Overlap::Allow);
+    let _ = huey.schedules().add("often", often, alone::job(THREADS));
     let consumer = huey.consumer().workers(4).start().unwrap();
     let result = std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -65,7 +70,12 @@ fn race(huey: &Huey, stop: &AtomicBool, tell: &(impl Fn(JobId) + Sync)) -> Resul
 }
 
 fn until_killed(folder: PathBuf) {
-    let huey = huey::open(folder).unwrap();
+    let ticks = |signal: &huey::Signal| {
+        if matches!(signal.origin, Origin::Periodic { .. }) {
+            println!("\nID {}", signal.id);
+        }
+    };
+    let huey = Huey::builder().on(SignalKind::Enqueued, ticks).open(huey::Sled::at(folder)).unwrap();
     if let Err(text) = most_one(&huey) {
         println!("\nOVERLAP {text}");
     }
@@ -122,14 +132,22 @@ fn one_unique_key_has_at_most_one_job_in_memory_while_workers_drain() {
     if role("race").is_some() {
         return;
     }
-    let huey = Huey::builder().open(Memory::new()).unwrap();
+    let ticks = |signal: &huey::Signal| {
+        if matches!(signal.origin, Origin::Periodic { .. }) {
+            TICKS.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let huey = Huey::builder().on(SignalKind::Enqueued, ticks).open(Memory::new()).unwrap();
     let (stop, told) = (AtomicBool::new(false), AtomicU64::new(0));
     let tell = |_| {
-        if told.fetch_add(1, Ordering::SeqCst) > 500 {
+        // Until a tick has made a job of the key as well.
+        if told.fetch_add(1, Ordering::SeqCst) > 500 && TICKS.load(Ordering::SeqCst) > 0 {
             stop.store(true, Ordering::SeqCst);
         }
     };
     race(&huey, &stop, &tell).unwrap();
+    huey.schedules().remove("often").unwrap();
     huey.consumer().workers(1).run_until_idle().unwrap();
-    assert_eq!(RAN.load(Ordering::SeqCst), told.load(Ordering::SeqCst), "each ran once");
+    let told = told.load(Ordering::SeqCst) + TICKS.load(Ordering::SeqCst);
+    assert_eq!(RAN.load(Ordering::SeqCst), told, "each ran once");
 }

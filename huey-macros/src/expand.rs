@@ -359,7 +359,7 @@ pub(crate) fn inherent(
     quote! {
         impl #name {
             /// The stored name of the task.
-            #vis const NAME: &'static ::core::primitive::str = <Self as #p::Task>::DEFINITION.name;
+            #vis const NAME: &'static ::core::primitive::str = __DEFINITION.name;
             #[doc = #job_text]
             #vis fn job #generics(#all) -> #p::Job<Self> {
                 #p::Job::new(#made)

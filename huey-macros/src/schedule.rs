@@ -109,7 +109,8 @@ impl Schedule {
                     Setting::Duration(value) => (value.to_token_stream(), value.span()),
                     _ => (TokenStream::new(), Span::call_site()),
                 };
-                let check = quote_spanned!(span=> const _: () = #p::check_every(#distance););
+                let check = across(&LitStr::new("", span), &quote!(#p::check_every));
+                let check = quote_spanned!(span=> const _: () = #check(#distance););
                 (quote!(#p::Schedule::declared_every(#distance)), check)
             }
             (None, None) => return (quote!(::core::option::Option::None), TokenStream::new()),

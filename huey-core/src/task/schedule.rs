@@ -150,6 +150,7 @@ impl Schedule {
 
 /// Fails to compile where an expression is wrong.
 #[doc(hidden)]
+#[track_caller]
 pub const fn check_cron(text: &str) {
     if let Err(fault) = Cron::parse(text) {
         panic!("{}", fault)
@@ -158,6 +159,7 @@ pub const fn check_cron(text: &str) {
 
 /// Fails to compile where a distance is too short.
 #[doc(hidden)]
+#[track_caller]
 pub const fn check_every(distance: Duration) {
     assert!(distance.as_nanos() >= SHORTEST.as_nanos(), "{}", TOO_SHORT);
 }

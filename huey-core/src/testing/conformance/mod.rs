@@ -24,6 +24,7 @@ mod endings;
 mod enqueues;
 mod kit;
 mod lives;
+mod schedules;
 mod uniques;
 mod waits;
 
@@ -82,8 +83,15 @@ impl Check {
 }
 
 /// All checks.
-pub const CHECKS: &[&[Check]] =
-    &[enqueues::CHECKS, uniques::CHECKS, claims::CHECKS, endings::CHECKS, waits::CHECKS, lives::CHECKS];
+pub const CHECKS: &[&[Check]] = &[
+    enqueues::CHECKS,
+    uniques::CHECKS,
+    schedules::CHECKS,
+    claims::CHECKS,
+    endings::CHECKS,
+    waits::CHECKS,
+    lives::CHECKS,
+];
 
 /// Puts `subject` through all checks.
 ///
