@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, Body, Commit, Lease, NewJob, Outcome, Placed, Query, Settled, Settlement, Storage, StorageError,
-    StorageOptions, Tasks, Transition, UniqueKey, Verdict, Version,
+    Answer, Body, Commit, Lease, NewJob, Outcome, Placed, Plan, Query, Settled, Settlement, Storage, StorageError,
+    StorageOptions, Tasks, Tick, Ticked, Transition, UniqueKey, Verdict, Version,
 };
 use huey_core::testing::{Fault, Random, SimDisk, inspected, job_id, new_job};
-use huey_core::{Durability, JobId, JobState, OnConflict, Scope, Timestamp};
+use huey_core::{Durability, JobId, JobState, OnConflict, Overlap, Scope, Timestamp};
 
 const THREADS: u64 = 8;
 const ROUNDS: usize = 60;
@@ -182,7 +182,31 @@ fn eight_threads_and_a_disk_that_fails_once() {
     }
 }
 
-/// Enqueues one key from a thousand threads while two others drain it and the process dies at a random call.
+/// A tick of the schedule that makes this job, decided from wherever the schedule stands; its placement, if it was decided.
+fn tick(storage: &dyn Storage, job: &NewJob, how: Commit) -> Option<Vec<Placed>> {
+    loop {
+        let Ok(Answer::Schedules(rows)) = storage.read(Query::Schedules) else { return None };
+        let seen = rows.first()?.upto;
+        let tick = Tick {
+            schedule: "often".into(),
+            by: job.id.counter(),
+            id: job.id,
+            seen,
+            upto: seen + Duration::from_secs(1),
+            newest: None,
+            task: job.task.clone(),
+            overlap: Overlap::Allow,
+            jobs: vec![job.clone()],
+        };
+        match storage.commit(Transition::Tick(tick), how) {
+            Ok(Outcome::Ticked(Ticked::Decided(placed))) => return Some(placed),
+            Ok(Outcome::Ticked(Ticked::Overtaken)) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Enqueues one key from a thousand threads, one in eight of them through a schedule, while two others drain it and the process dies at a random call.
 fn race_for_a_key(seed: u64) {
     let disk = SimDisk::new(seed);
     let medium = disk.medium();
@@ -193,6 +217,8 @@ fn race_for_a_key(seed: u64) {
         panic!("no counters");
     };
     let now = storage.clock().now();
+    let plan = Plan { schedule: "often".into(), seen: 0, choices: Some(vec![].into()), from: Some(now) };
+    storage.commit(Transition::Plan(plan), Commit::default()).unwrap();
     let (stored, finished) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
     let active = |storage: &dyn Storage| match storage.read(Query::all_counts()) {
         Ok(Answer::Counts(counts)) => counts.queued + counts.running,
@@ -210,9 +236,15 @@ fn race_for_a_key(seed: u64) {
                 };
                 let job = NewJob { unique: Some(key), ..new_job(job_id(now, counter, salt)) };
                 let (id, synced) = (job.id, Commit { durability: Durability::Synced, hold: false });
-                if let Ok(Outcome::Enqueued(placed)) = storage.commit(Transition::Enqueue { jobs: vec![job] }, synced)
-                    && placed == [Placed::New]
-                {
+                let placed = if counter % 8 == 0 {
+                    tick(&**storage, &job, synced)
+                } else {
+                    match storage.commit(Transition::Enqueue { jobs: vec![job] }, synced) {
+                        Ok(Outcome::Enqueued(placed)) => Some(placed),
+                        _ => None,
+                    }
+                };
+                if placed.is_some_and(|placed| placed == [Placed::New]) {
                     stored.lock().unwrap().push(id);
                 }
                 finished.fetch_add(1, Ordering::SeqCst);
