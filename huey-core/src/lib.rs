@@ -34,7 +34,7 @@ pub use periodic::{ScheduleInfo, Schedules};
 pub use queue::{EnqueueFuture, EnqueueManyFuture, Huey, HueyBuilder, Jobs};
 pub use signal::{ReceiverResult, Signal, SignalKind, Skipped, Subscription};
 pub use state::JobState;
-pub use store::{Counts, Memory};
+pub use store::{Counts, Memory, Progress, Revocation};
 pub use task::{
     Cancel, Delivery, Durability, Fatal, KeyPart, Missed, OnConflict, Overlap, Retry, Schedule, Scope, SkipReason,
     Step, Stopped, Task, Unique,

@@ -9,9 +9,9 @@ use super::batch::{Ends, MOST, Shelf};
 use super::bell::Bell;
 use super::config::Owner;
 use crate::enqueue::tell_discarded;
-use crate::execute::{Attempt, End, Executor, Kit};
+use crate::execute::{Attempt, End, Executor, Kit, Stopper};
 use crate::periodic::Ticker;
-use crate::store::{Claimed, Commit, Outcome, StorageError, Tasks, Transition};
+use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
 use crate::task::Stopped;
 use crate::time::monotonic;
 
@@ -190,6 +190,9 @@ impl Crew {
             attempts.running.insert(place.slot, running);
             attempts.interrupted
         };
+        if self.executor.is_canceled(lease) {
+            kit.stop.because(Stopped::Canceled);
+        }
         if interrupted {
             kit.stop.because(Stopped::Shutdown);
         }
@@ -337,6 +340,18 @@ impl Crew {
             let _ = wait.recv_timeout(Duration::from_millis(500));
         }
         names
+    }
+}
+
+impl Stopper for Crew {
+    fn cancel(&self, lease: Lease) {
+        for running in self.lock().running.values().filter(|running| running.kit.lease == lease) {
+            running.kit.stop.because(Stopped::Canceled);
+            #[cfg(feature = "tokio")]
+            if let Some(cancel) = &running.cancel {
+                cancel.notify_one();
+            }
+        }
     }
 }
 

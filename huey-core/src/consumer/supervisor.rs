@@ -1,7 +1,7 @@
 //! Starts the crew, wakes who sleeps, and sees the crew off.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::config::Consumer;
@@ -9,6 +9,7 @@ use super::crew::Crew;
 use super::running::{ConsumerHandle, Done};
 use super::worker;
 use crate::error::{Error, ErrorKind, Result};
+use crate::execute::Stopper;
 use crate::store::{Commit, Transition, Version};
 use crate::task::Durability;
 use crate::time::{Timestamp, monotonic};
@@ -35,6 +36,8 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     let async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
     let runs_async = !async_tasks.is_empty() && async_limit > 0;
     let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), queues, async_tasks));
+    let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
+    crew.executor.add_stopper(stopper);
     let done = Arc::new(Done::default());
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
     for number in 1..=workers {

@@ -34,6 +34,7 @@ pub(crate) fn tell_discarded(signals: &Signals, waiters: &Waiters, end: Discarde
             error: end.ended.error.clone().map(Arc::new),
             cause: end.ended.cause.as_deref().map(Into::into),
             skipped: None,
+            progress: None,
         });
     }
     if waiters.any(end.id) {

@@ -7,6 +7,7 @@ mod hook;
 mod pipeline;
 mod registration;
 mod registry;
+mod replay;
 mod request;
 mod tick;
 

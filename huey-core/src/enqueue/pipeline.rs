@@ -359,6 +359,7 @@ impl Pipeline {
             error: None,
             cause,
             skipped: None,
+            progress: None,
         });
     }
 

@@ -127,6 +127,7 @@ impl Pipeline {
             error: None,
             cause: Some(skipped.reason.name().into()),
             skipped: Some(skipped.into()),
+            progress: None,
         });
     }
 }

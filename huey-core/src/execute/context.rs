@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use super::settle::Executor;
 use crate::id::JobId;
 use crate::job::Origin;
+use crate::signal::{Signal, SignalKind};
+use crate::store::{Commit, Lease, Outcome, Progress, Transition};
 use crate::task::{Call, Failure, Stopped};
 use crate::time::monotonic;
 
@@ -40,6 +43,8 @@ struct Inner {
     stop: Stop,
     /// The queue's handle, which belongs to a module that this one does not know.
     pub(crate) owner: Option<Arc<dyn Any + Send + Sync>>,
+    /// Where it tells how far it is.
+    reporter: Option<(Arc<Executor>, Lease)>,
 }
 
 /// Tells a running body to end. Shared by the context and those who may stop the attempt.
@@ -78,13 +83,14 @@ pub(crate) struct About {
     pub(crate) timeout: Option<Duration>,
     pub(crate) stop: Stop,
     pub(crate) owner: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) reporter: Option<(Arc<Executor>, Lease)>,
 }
 
 impl Context {
     pub(crate) fn new(about: About) -> Self {
         let deadline = about.timeout.and_then(|timeout| monotonic().checked_add(timeout));
-        let About { id, task, queue, attempt, origin, headers, stop, owner, .. } = about;
-        Self(Arc::new(Inner { id, task, queue, attempt, origin, headers, deadline, stop, owner }))
+        let About { id, task, queue, attempt, origin, headers, stop, owner, reporter, .. } = about;
+        Self(Arc::new(Inner { id, task, queue, attempt, origin, headers, deadline, stop, owner, reporter }))
     }
 
     /// A context of no job, to call a task's function by hand, as a unit test does: attempt 1, no deadline, never
@@ -101,6 +107,7 @@ impl Context {
             timeout: None,
             stop: Stop::default(),
             owner: None,
+            reporter: None,
         })
     }
 
@@ -170,6 +177,41 @@ impl Context {
         if self.time_left().is_some_and(|left| left.is_zero()) {
             self.0.stop.because(Stopped::Deadline);
             return Err(Stopped::Deadline);
+        }
+        Ok(())
+    }
+
+    /// Tells how far the job is: so much done of so much, and what is being done. It can be read from the job's
+    /// [handle](crate::JobHandle::progress) and is heard as [`SignalKind::Progress`](crate::SignalKind::Progress). It is
+    /// written as [`Durability::Relaxed`](crate::Durability::Relaxed); on a [detached](Self::detached) context it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot note it. The job goes on, and its body may ignore that.
+    pub fn progress(&self, done: u64, total: u64, note: impl Into<String>) -> crate::error::Result<()> {
+        let Some((executor, lease)) = &self.0.reporter else { return Ok(()) };
+        let progress = Progress::new(done, total, note);
+        let transition = Transition::Progress { lease: *lease, progress: progress.clone() };
+        if executor.storage.commit(transition, Commit::RELAXED)? != Outcome::Noted(true) {
+            // Its lease was given away: what it comes to will be refused.
+            self.0.stop.because(Stopped::Canceled);
+        } else if executor.signals.hears(SignalKind::Progress) {
+            executor.signals.emit(Signal {
+                kind: SignalKind::Progress,
+                sequence: 0,
+                id: self.0.id,
+                task: Arc::clone(&self.0.task),
+                queue: Arc::clone(&self.0.queue),
+                at: executor.storage.clock().now(),
+                origin: self.0.origin,
+                headers: self.0.headers.clone().into(),
+                run_at: None,
+                attempt: self.0.attempt,
+                error: None,
+                skipped: None,
+                progress: Some(progress.into()),
+                cause: None,
+            });
         }
         Ok(())
     }

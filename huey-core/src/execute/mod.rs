@@ -5,6 +5,7 @@
 
 mod attempt;
 mod context;
+mod control;
 mod panic;
 mod retry;
 mod settle;
@@ -13,4 +14,5 @@ mod settle;
 pub(crate) use attempt::AsyncBody;
 pub(crate) use attempt::{Attempt, End};
 pub use context::{Context, context_of};
-pub(crate) use settle::{Executor, Kit};
+pub(crate) use control::misanswered;
+pub(crate) use settle::{Executor, Kit, Stopper};

@@ -79,7 +79,7 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
             Decided { cause: Some(reason), ..Decided::new(verdict, [Canceled]) }
         }
         End::Failed(Failure::Stopped(Stopped::Canceled)) => {
-            let cause = "canceled while it ran".to_owned();
+            let cause = "canceled by a caller while it ran".to_owned();
             let verdict = Verdict::Canceled { cause: cause.clone(), keep: terms.keep };
             Decided { cause: Some(cause), ..Decided::new(verdict, [Canceled]) }
         }

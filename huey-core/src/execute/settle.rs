@@ -1,8 +1,9 @@
 //! From a claimed job to an attempt, and from its end to a settled job that everybody has heard of.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::attempt::{Attempt, End};
@@ -17,8 +18,11 @@ use crate::state::JobState;
 use crate::store::{
     Claimed, Commit, Ended, Lease, Outcome, Settled, Settlement, Storage, StorageError, Transition, Verdict,
 };
-use crate::task::{Data, Durability, Failure, Options};
+use crate::task::{Data, Durability, Failure, Options, Stopped};
 use crate::time::Timestamp;
+
+/// So many canceled attempts are remembered until they begin.
+const MOST_CANCELED: usize = 256;
 
 /// What running jobs needs of a queue.
 pub(crate) struct Executor {
@@ -29,6 +33,16 @@ pub(crate) struct Executor {
     pub(crate) data: Data,
     pub(crate) defaults: Options,
     slots: Mutex<Slots>,
+    /// Attempts that were canceled lately: one may not have begun when it was.
+    canceled: Mutex<VecDeque<Lease>>,
+    /// The crews that run attempts.
+    stoppers: Mutex<Vec<Weak<dyn Stopper>>>,
+}
+
+/// One that runs attempts and can be told to stop one.
+pub(crate) trait Stopper: Send + Sync {
+    /// Tells the body under that lease, if it runs here, that its job was canceled.
+    fn cancel(&self, lease: Lease);
 }
 
 /// The numbers in the storage's table of running attempts, which all consumers of the queue share.
@@ -67,7 +81,42 @@ impl Executor {
         defaults: Options,
     ) -> Self {
         super::panic::install();
-        Self { storage, registry, signals, waiters, data, defaults, slots: Mutex::default() }
+        Self {
+            storage,
+            registry,
+            signals,
+            waiters,
+            data,
+            defaults,
+            slots: Mutex::default(),
+            canceled: Mutex::default(),
+            stoppers: Mutex::default(),
+        }
+    }
+
+    /// From now on attempts run there, too.
+    pub(crate) fn add_stopper(&self, stopper: Weak<dyn Stopper>) {
+        let mut all = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(stopper);
+    }
+
+    /// Tells the body under a lease that its job was canceled.
+    pub(crate) fn stop(&self, lease: Lease) {
+        {
+            let mut canceled = self.canceled.lock().unwrap_or_else(PoisonError::into_inner);
+            canceled.truncate(MOST_CANCELED - 1);
+            canceled.push_front(lease);
+        }
+        let all = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for stopper in all.iter().filter_map(Weak::upgrade) {
+            stopper.cancel(lease);
+        }
+    }
+
+    /// Whether an attempt was canceled before it began.
+    pub(crate) fn is_canceled(&self, lease: Lease) -> bool {
+        self.canceled.lock().unwrap_or_else(PoisonError::into_inner).contains(&lease)
     }
 
     /// A slot of the running table that no other attempt has.
@@ -85,7 +134,7 @@ impl Executor {
 
     /// Unpacks a claimed job, tells that it begins, and gives what to run, or the end of a job that cannot be run.
     pub(crate) fn begin(
-        &self,
+        self: &Arc<Self>,
         claimed: Claimed,
         worker: &Arc<str>,
         owner: Option<Arc<dyn Any + Send + Sync>>,
@@ -142,6 +191,7 @@ impl Executor {
             timeout: head.timeout,
             stop: kit.stop.clone(),
             owner,
+            reporter: Some((Arc::clone(self), kit.lease)),
         });
         let attempt =
             Attempt { body: &registration.task.body, args: claimed.body.args.0, data: self.data.clone(), context };
@@ -149,6 +199,14 @@ impl Executor {
     }
 
     fn decide(&self, kit: &Kit, end: End) -> Decided {
+        // Whoever canceled it was told that it will not be attempted again; a value that it yields all the same stands.
+        let canceled = kit.stop.reason() == Some(Stopped::Canceled);
+        let end = match end {
+            End::Failed(Failure::Failed { .. } | Failure::Retry { .. }) | End::Interrupted | End::Late if canceled => {
+                End::Failed(Failure::Stopped(Stopped::Canceled))
+            }
+            end => end,
+        };
         let options = kit.registration.map_or(Options::NONE, Registration::options).or(self.defaults);
         let terms = retry::Terms {
             retries: kit.retries,
@@ -322,6 +380,7 @@ impl Executor {
             error,
             cause,
             skipped: None,
+            progress: None,
         });
     }
 }

@@ -6,7 +6,7 @@ use crate::error::TaskError;
 use crate::id::JobId;
 use crate::job::{Head, Origin};
 use crate::state::JobState;
-use crate::store::Row;
+use crate::store::{Progress, Row};
 use crate::time::Timestamp;
 
 /// A job as a listing shows it. Its arguments are not decoded for that.
@@ -43,6 +43,8 @@ pub struct JobInfo {
     pub crashes: u8,
     /// The record of the last failed attempt.
     pub error: Option<TaskError>,
+    /// How far its body says it is, while it has not ended.
+    pub progress: Option<Progress>,
     /// Why it ended or stands still, or why its envelope cannot be read, in words.
     pub cause: Option<String>,
 }
@@ -97,6 +99,7 @@ impl From<Row> for JobInfo {
             attempts: row.attempts,
             crashes: row.crashes,
             error: row.ended.error,
+            progress: row.progress,
             cause,
         }
     }

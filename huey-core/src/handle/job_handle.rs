@@ -13,18 +13,16 @@ use serde::de::DeserializeOwned;
 use super::info::JobInfo;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result, TaskError};
+use crate::execute::Executor;
 use crate::id::JobId;
-use crate::signal::{News, Waiters, Waiting, is_worker_of};
+use crate::signal::{News, Subscription, Waiting, is_worker_of};
 use crate::state::JobState;
-use crate::store::{Answer, Commit, Ended, Missing, Outcome, Query, Row, Storage, StorageError, Transition};
-use crate::time::monotonic;
+use crate::store::{Answer, Commit, Ended, Missing, Outcome, Progress, Query, Row, StorageError, Transition};
+use crate::time::{Timestamp, monotonic};
 
 /// Where a handle looks for its job.
 #[derive(Clone)]
-pub(crate) struct Source {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) waiters: Waiters,
-}
+pub(crate) struct Source(pub(crate) Arc<Executor>);
 
 /// A job, as its caller sees it; `O` is what its task yields.
 ///
@@ -105,8 +103,41 @@ impl<O> JobHandle<O> {
         Ok(self.read()?.ok().map(|row| (*row).into()))
     }
 
+    /// How far the job's body says it is; `None` before it said anything, and once the job has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot answer.
+    pub fn progress(&self) -> Result<Option<Progress>> {
+        Ok(self.read()?.ok().filter(|row| !row.state.is_ended()).and_then(|row| row.progress))
+    }
+
+    /// Every signal of this job from now on, its progress among them, through a channel that holds `capacity` of them; see
+    /// [`Subscription`].
+    pub fn subscribe(&self, capacity: usize) -> Subscription {
+        self.source.0.signals.subscribe(capacity, Some(self.id))
+    }
+
+    /// Cancels the job; see [`Huey::cancel`](crate::Huey::cancel).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn cancel(&self) -> Result<JobState> {
+        self.source.0.cancel(self.id)
+    }
+
+    /// Gives the job another time; see [`Huey::reschedule`](crate::Huey::reschedule).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn reschedule(&self, at: impl Into<Timestamp>) -> Result<JobState> {
+        self.source.0.reschedule(self.id, at.into())
+    }
+
     fn read(&self) -> Result<Result<Box<Row>, Missing>> {
-        match self.source.storage.read(Query::Job(self.id))? {
+        match self.source.0.storage.read(Query::Job(self.id))? {
             Answer::Job(found) => Ok(found),
             other => Err(Error::damaged(format!("the storage answered a question about a job with {other:?}"))),
         }
@@ -146,7 +177,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
     /// As [`get`](Self::get). A job that ended otherwise than complete is left as it is.
     pub fn take(&self) -> Result<Option<O>> {
         let Some(output) = self.get()? else { return Ok(None) };
-        let taken = self.source.storage.commit(Transition::Take { id: self.id }, Commit::default())?;
+        let taken = self.source.0.storage.commit(Transition::Take { id: self.id }, Commit::default())?;
         match taken {
             // Somebody else may have taken it in between, and then it is theirs.
             Outcome::Taken(Some(_)) => Ok(Some(output)),
@@ -162,7 +193,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
     /// that runs or settles jobs of the same queue, which may be the one that the job waits for.
     /// [`Error::is_closed`] once the queue is closed. Else as [`get`](Self::get).
     pub fn wait(&self, timeout: Duration) -> Result<O> {
-        if is_worker_of(self.source.waiters.key()) {
+        if is_worker_of(self.source.0.waiters.key()) {
             return Err(Error::new(
                 ErrorKind::WouldBlock,
                 format!(
@@ -173,7 +204,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
             ));
         }
         let until = monotonic().checked_add(timeout);
-        let waiting = self.source.waiters.register(self.id);
+        let waiting = self.source.0.waiters.register(self.id);
         if let Some(output) = self.get()? {
             return Ok(output);
         }
@@ -240,7 +271,7 @@ impl<O: DeserializeOwned> Future for WaitForJob<O> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<O>> {
         if self.waiting.is_none() {
-            self.waiting = Some(self.handle.source.waiters.register(self.handle.id));
+            self.waiting = Some(self.handle.source.0.waiters.register(self.handle.id));
             match self.handle.get() {
                 Ok(Some(output)) => return Poll::Ready(Ok(output)),
                 Ok(None) => {}

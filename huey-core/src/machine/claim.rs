@@ -8,11 +8,11 @@ use super::item::{Effect, Item, Key, Note, ResultItem};
 use super::ready::Turn;
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
-use super::{Fetch, body};
+use super::{Fetch, body, control};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
-use crate::store::{Claimed, Discarded, Ended, Lease, Outcome, Tasks};
+use crate::store::{Claimed, Discarded, Ended, Lease, Outcome, Revocation, Tasks};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -87,7 +87,11 @@ impl Claim<'_> {
         ended: &mut Vec<Discarded>,
         decided: &mut Decided,
     ) -> Result<(), Refusal> {
-        if self.now > work.item.expires {
+        if work.item.flags.canceled() {
+            ended.push(control::end(self.state, self.fetch, work, self.keep, self.now, decided)?);
+        } else if let Some(mark) = self.revocation(work, decided) {
+            ended.push(self.revoke(work, mark, decided)?);
+        } else if self.now > work.item.expires {
             ended.push(self.expire(work, decided)?);
         } else if work.item.flags.at_most_once() && work.item.flags.rescued() {
             ended.push(self.lose(work, decided)?);
@@ -128,6 +132,29 @@ impl Claim<'_> {
         })
     }
 
+    /// The mark on the task of a job, unless an earlier job of this very claim has used it up.
+    fn revocation(&self, work: &Work, decided: &Decided) -> Option<Revocation> {
+        if self.state.revocations.is_empty() {
+            return None;
+        }
+        let task = self.state.names.text(work.item.task);
+        let spent = |effect: &Effect| matches!(effect, Effect::Drop(Key::Revocation(spent)) if **spent == *task);
+        control::revocation(self.state, &task, self.now).filter(|_| !decided.effects.iter().any(spent))
+    }
+
+    fn revoke(&self, work: &Work, mark: Revocation, decided: &mut Decided) -> Result<Discarded, Refusal> {
+        let task = self.state.names.text(work.item.task);
+        let ended = Ended { cause: Some(format!("the task `{task}` is revoked")), ..Ended::default() };
+        let head = body(self.fetch, work.body)?.head;
+        let item = WorkItem { phase: Phase::Revoked, at: self.now, ..work.item };
+        decided.effects.push(end_of(item, ended.clone(), head.clone(), self.keep, self.now));
+        if mark == Revocation::Once {
+            decided.effects.push(Effect::Drop(Key::Revocation(task.to_string())));
+        }
+        decided.touched.push(item.counter);
+        Ok(at_pick_up(self.state, work, JobState::Revoked, ended, head))
+    }
+
     fn expire(&self, work: &Work, decided: &mut Decided) -> Result<Discarded, Refusal> {
         let late = self.now.since(work.item.expires);
         let ended = Ended { cause: Some(format!("picked up {late:?} after it expired")), ..Ended::default() };
@@ -163,7 +190,7 @@ impl Claim<'_> {
     ) -> Result<Discarded, Refusal> {
         let phase = if state == JobState::Lost { Phase::Lost } else { Phase::Dead };
         let item = WorkItem { phase, at: self.now, ..work.item };
-        let note = Note { error: error.clone(), cause: Some(cause.to_owned()) };
+        let note = Note { error: error.clone(), cause: Some(cause.to_owned()), progress: None };
         decided.effects.push(Effect::Put(Item::Note(item.counter, note)));
         decided.effects.push(Effect::Put(Item::Work(item)));
         decided.touched.push(item.counter);
@@ -190,7 +217,7 @@ pub(super) fn end_of(work: WorkItem, ended: Ended, head: Bytes, keep: Duration, 
     Effect::Put(Item::Result(ResultItem { work, keep_until: seconds(now + keep), ended, head }))
 }
 
-fn at_pick_up(state: &State, work: &Work, ending: JobState, ended: Ended, head: Bytes) -> Discarded {
+pub(super) fn at_pick_up(state: &State, work: &Work, ending: JobState, ended: Ended, head: Bytes) -> Discarded {
     Discarded {
         id: work.item.id(state.salt),
         task: state.names.text(work.item.task),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::claim;
+use super::control;
 use super::item::{Effect, Item, Key};
 use super::schedule;
 use super::settle;
@@ -55,6 +56,12 @@ pub(crate) fn decide(
         Transition::Unpark { tasks } => Ok(unpark(state, &tasks)),
         Transition::Tick(tick) => schedule::tick(state, fetch, tick, now),
         Transition::Plan(plan) => Ok(schedule::plan(state, plan, now)),
+        Transition::Cancel { id, keep } => control::cancel(state, fetch, id, keep, now),
+        Transition::Reschedule { id, at } => control::reschedule(state, fetch, id, at, now),
+        Transition::Purge { id } => Ok(control::purge(state, id)),
+        Transition::Replay { of, job } => control::replay(state, fetch, of, *job, now),
+        Transition::Revoke { task, mark } => Ok(control::revoke(state, task, mark, now)),
+        Transition::Progress { lease, progress } => control::progress(state, fetch, lease, progress),
         Transition::Take { id } => take(state, fetch, id, now),
     }
 }

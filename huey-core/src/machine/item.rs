@@ -6,7 +6,7 @@ use super::work::WorkItem;
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::id::JobId;
-use crate::store::{Body, Ended};
+use crate::store::{Body, Ended, Progress, Revocation};
 use crate::time::Timestamp;
 
 /// One change of the state, complete in itself. A copy made by compaction is the same `Put`.
@@ -38,6 +38,8 @@ pub(crate) enum Item {
     Unique(UniqueItem),
     /// A schedule: how far its ticks are decided, and what was chosen for it.
     Schedule(ScheduleItem),
+    /// The mark of a task whose jobs are to be discarded.
+    Revocation { task: String, mark: Revocation },
 }
 
 /// The name of an item that can be dropped.
@@ -49,6 +51,7 @@ pub(crate) enum Key {
     Value(String),
     Unique(Bytes),
     Schedule(String),
+    Revocation(String),
 }
 
 /// A held unique key. It goes with its holder's end, unless it is held for a time.
@@ -112,4 +115,5 @@ pub(crate) struct ResultItem {
 pub(crate) struct Note {
     pub(crate) error: Option<TaskError>,
     pub(crate) cause: Option<String>,
+    pub(crate) progress: Option<Progress>,
 }

@@ -4,6 +4,7 @@
 //! journal holds the effects. Neither reads a clock, draws a random number, or knows what a task is.
 
 mod claim;
+mod control;
 mod decide;
 mod homes;
 mod index;

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use super::claim::seconds;
+use super::control;
 use super::index::Target;
 use super::item::{Effect, Item, Note, ResultItem};
 use super::schedule;
@@ -18,9 +19,14 @@ use crate::time::Timestamp;
 pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
     Ok(match query {
         Query::Job(id) => Answer::Job(job(state, fetch, id, now)?),
+        Query::Body(id) => Answer::Body(match job(state, fetch, id, now)? {
+            Ok(row) => Ok((row, control::kept_body(state, fetch, id)?)),
+            Err(missing) => Err(missing),
+        }),
         Query::Counts { queues, tasks } => Answer::Counts(counts(state, &queues, &tasks)),
         Query::List(list) => Answer::List(page(state, fetch, &list, now)?),
         Query::Schedules => Answer::Schedules(schedule::rows(state)),
+        Query::Revocation(task) => Answer::Revocation(control::revocation(state, &task, now)),
         Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
         Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
     })
@@ -56,14 +62,7 @@ pub(super) fn job(
 
 fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageError> {
     let head = body(fetch, work.body)?.head;
-    let note = if work.note.is_none() {
-        Note::default()
-    } else {
-        match fetch.fetch(work.note)? {
-            Effect::Put(Item::Note(_, note)) => note,
-            other => return Err(StorageError::misplaced("note", work.note, &other)),
-        }
-    };
+    let note = note(fetch, work)?;
     let ended = Ended { error: note.error, cause: note.cause, ..Ended::default() };
     let is_held = state.is_held(work.item.counter);
     let shown = match work.item.phase {
@@ -76,7 +75,18 @@ fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageErr
         Phase::Parked => JobState::Parked,
         _ => JobState::Running,
     };
-    Ok(row(state, &work.item, shown, ended, head))
+    Ok(Row { progress: note.progress, ..row(state, &work.item, shown, ended, head) })
+}
+
+/// What is noted of a job that has not ended well.
+pub(super) fn note(fetch: &dyn Fetch, work: &Work) -> Result<Note, StorageError> {
+    if work.note.is_none() {
+        return Ok(Note::default());
+    }
+    match fetch.fetch(work.note)? {
+        Effect::Put(Item::Note(_, note)) => Ok(note),
+        other => Err(StorageError::misplaced("note", work.note, &other)),
+    }
 }
 
 fn past(state: &State, result: ResultItem) -> Row {
@@ -106,6 +116,7 @@ fn row(state: &State, item: &WorkItem, shown: JobState, ended: Ended, head: Byte
         crashes: item.crashes,
         head,
         ended,
+        progress: None,
     }
 }
 

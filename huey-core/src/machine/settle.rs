@@ -74,7 +74,9 @@ fn settle_one(
         }
         Verdict::Retry { delay, error, spend } => {
             let retried = before.retried + u32::from(spend);
-            let item = WorkItem { phase: Phase::Waiting, at: now + delay, retried, ..before };
+            // One that was canceled meanwhile ends when it is picked up.
+            let at = if before.flags.canceled() { now } else { now + delay };
+            let item = WorkItem { phase: Phase::Waiting, at, retried, ..before };
             keep_note(put, item, error, None);
             waits(item)
         }
@@ -109,7 +111,7 @@ fn settle_one(
 
 fn keep_note(put: &mut Vec<Effect>, item: WorkItem, error: Option<TaskError>, cause: Option<String>) {
     if error.is_some() || cause.is_some() {
-        put.push(Effect::Put(Item::Note(item.counter, Note { error, cause })));
+        put.push(Effect::Put(Item::Note(item.counter, Note { error, cause, progress: None })));
     }
     put.push(Effect::Put(Item::Work(item)));
 }

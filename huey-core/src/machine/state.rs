@@ -4,7 +4,7 @@ mod apply;
 #[cfg(feature = "testing")]
 mod check;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::homes::Homes;
 use super::index::{Index, Target};
@@ -17,6 +17,7 @@ use super::results::Results;
 use super::unique::Uniques;
 use super::work::{Listed, Phase, Work, WorkItem};
 use crate::id::JobId;
+use crate::store::Revocation;
 use crate::time::Timestamp;
 
 /// How many jobs of a task in a queue do what.
@@ -50,6 +51,10 @@ pub(crate) struct State {
     pub(crate) values: BTreeMap<String, Place>,
     pub(crate) uniques: Uniques,
     pub(crate) schedules: BTreeMap<String, (ScheduleItem, Place)>,
+    /// Tasks whose jobs are discarded.
+    pub(crate) revocations: BTreeMap<String, (Revocation, Place)>,
+    /// Dead and lost jobs, by when they ended.
+    pub(crate) given_up: BTreeSet<(Timestamp, u64)>,
     /// By queue and task.
     pub(crate) tallies: BTreeMap<(u32, u32), Tally>,
     pub(crate) homes: Homes,
@@ -215,7 +220,15 @@ impl State {
                 step(&mut self.running);
             }
             Phase::Parked => step(&mut tally.parked),
-            Phase::Dead | Phase::Lost => step(&mut tally.given_up),
+            Phase::Dead | Phase::Lost => {
+                step(&mut tally.given_up);
+                let ended = (item.at, item.counter);
+                if up {
+                    self.given_up.insert(ended)
+                } else {
+                    self.given_up.remove(&ended)
+                };
+            }
             Phase::Complete | Phase::Canceled | Phase::Expired | Phase::Revoked => {}
         }
         let runnable = matches!(item.phase, Phase::Waiting | Phase::Running);

@@ -51,7 +51,7 @@ pub(crate) struct WorkItem {
     pub(crate) flags: Flags,
 }
 
-/// What holds for a job for life, but for `rescued`.
+/// What holds for a job for life, but for `rescued` and `canceled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flags(u8);
 
@@ -59,6 +59,7 @@ impl Flags {
     const AT_MOST_ONCE: u8 = 1;
     const SYNCED: u8 = 2;
     const RESCUED: u8 = 4;
+    const CANCELED: u8 = 8;
 
     pub(crate) fn new(at_most_once: bool, synced: bool) -> Self {
         Self((u8::from(at_most_once) * Self::AT_MOST_ONCE) | (u8::from(synced) * Self::SYNCED))
@@ -75,6 +76,15 @@ impl Flags {
     /// Whether the last claim was taken back because its consumer died.
     pub(crate) fn rescued(self) -> bool {
         self.0 & Self::RESCUED != 0
+    }
+
+    /// Whether it was canceled while it ran.
+    pub(crate) fn canceled(self) -> bool {
+        self.0 & Self::CANCELED != 0
+    }
+
+    pub(crate) fn with_canceled(self) -> Self {
+        Self(self.0 | Self::CANCELED)
     }
 
     pub(crate) fn with_rescued(self, rescued: bool) -> Self {

@@ -145,6 +145,13 @@ impl HueyBuilder {
         self
     }
 
+    /// How many dead and lost jobs are kept at most, with their arguments and records; past that the oldest go, with a
+    /// warning. 100,000 unless set.
+    pub fn max_given_up(mut self, jobs: u64) -> Self {
+        self.storage.max_given_up = jobs;
+        self
+    }
+
     /// How long a [`Relaxed`](Durability::Relaxed) write may stay off the disk. 500 milliseconds unless set.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.storage.flush_interval = interval;

@@ -1,6 +1,7 @@
 //! `Huey`: the queue as a program holds it. Thin: it puts the parts together.
 
 mod builder;
+mod control;
 mod job;
 mod jobs;
 
@@ -84,7 +85,7 @@ impl Huey {
     }
 
     fn source(&self) -> Source {
-        Source { storage: Arc::clone(&self.inner.pipeline.storage), waiters: self.inner.executor.waiters.clone() }
+        Source(Arc::clone(&self.inner.executor))
     }
 
     fn handle_of<T: Task>(&self, enqueued: Enqueued) -> JobHandle<T::Output> {
@@ -185,7 +186,7 @@ impl Huey {
     /// Every signal from now on, through a channel that holds `capacity` of them: for slow work, which no job waits for.
     /// When it is full the oldest is dropped and counted.
     pub fn subscribe(&self, capacity: usize) -> Subscription {
-        self.inner.pipeline.signals.subscribe(capacity)
+        self.inner.pipeline.signals.subscribe(capacity, None)
     }
 
     /// The value that a hook [put](crate::EnqueueRequest::put) under `key`.

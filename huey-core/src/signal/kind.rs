@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::TaskError;
 use crate::id::JobId;
 use crate::job::Origin;
+use crate::store::Progress;
 use crate::task::SkipReason;
 use crate::time::Timestamp;
 
@@ -118,6 +119,8 @@ pub struct Signal {
     pub error: Option<Arc<TaskError>>,
     /// The ticks that made no job, for [`SignalKind::Skipped`]; `id` is of no job then.
     pub skipped: Option<Arc<Skipped>>,
+    /// How far the body says it is, for [`SignalKind::Progress`].
+    pub progress: Option<Arc<Progress>>,
     /// Why, in words: the reason of a refusal, the cause of a cancellation.
     pub cause: Option<Arc<str>>,
 }

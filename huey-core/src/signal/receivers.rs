@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::kind::{Signal, SignalKind};
 use super::subscription::{Channel, Subscription};
 use crate::error::BoxError;
+use crate::id::JobId;
 use crate::time::monotonic;
 
 /// What a receiver may return: nothing, or a `Result` whose error is logged.
@@ -98,9 +99,9 @@ impl Signals {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A channel that gets every signal from now on, and holds so many.
-    pub(crate) fn subscribe(&self, capacity: usize) -> Subscription {
-        let channel = Channel::new(capacity);
+    /// A channel that gets every signal from now on, of one job or of all, and holds so many.
+    pub(crate) fn subscribe(&self, capacity: usize, of: Option<JobId>) -> Subscription {
+        let channel = Channel::new(capacity, of);
         match &mut *self.channels() {
             Some(channels) => {
                 channels.push(Arc::downgrade(&channel));
@@ -176,7 +177,6 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::id::JobId;
     use crate::job::Origin;
     use crate::time::Timestamp;
 
@@ -195,6 +195,7 @@ mod tests {
             error: None,
             cause: None,
             skipped: None,
+            progress: None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::kind::Signal;
+use crate::id::JobId;
 use crate::time::monotonic;
 
 /// What a subscription holds, and the queue fills.
@@ -15,6 +16,8 @@ use crate::time::monotonic;
 pub(super) struct Channel {
     state: Mutex<State>,
     moved: Condvar,
+    /// The job whose signals it gets; those of all if none is named.
+    of: Option<JobId>,
 }
 
 #[derive(Default)]
@@ -28,9 +31,9 @@ struct State {
 }
 
 impl Channel {
-    pub(super) fn new(capacity: usize) -> Arc<Self> {
+    pub(super) fn new(capacity: usize, of: Option<JobId>) -> Arc<Self> {
         let state = State { capacity: capacity.max(1), ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), moved: Condvar::new() })
+        Arc::new(Self { state: Mutex::new(state), moved: Condvar::new(), of })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -48,6 +51,9 @@ impl Channel {
     }
 
     pub(super) fn put(&self, signal: Signal) {
+        if self.of.is_some_and(|id| id != signal.id) {
+            return;
+        }
         self.change(|state| {
             if state.signals.len() == state.capacity {
                 state.signals.pop_front();

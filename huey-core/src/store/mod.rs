@@ -7,6 +7,7 @@ mod announcer;
 mod barrier;
 mod batch;
 mod begun;
+mod control;
 mod core;
 mod engine;
 mod journal;
@@ -23,6 +24,7 @@ mod watch;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::core::Core;
+pub use control::{Canceled, Progress, Replayed, Rescheduled, Revocation};
 #[cfg(feature = "testing")]
 pub(crate) use engine::Engine;
 pub use engine::engine;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::control::Revocation;
 use super::schedule::ScheduleRow;
-use super::transition::{Lease, Outcome, Row, Transition};
+use super::transition::{Body, Lease, Outcome, Row, Transition};
 use crate::codec::Bytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
@@ -92,6 +93,8 @@ impl From<StorageError> for Error {
 pub enum Query {
     /// One job.
     Job(JobId),
+    /// One job, with its body if it was given up or is parked.
+    Body(JobId),
     /// How many jobs do what.
     Counts {
         /// Of these queues; of all if none is named.
@@ -103,6 +106,8 @@ pub enum Query {
     List(List),
     /// All schedules, by name.
     Schedules,
+    /// The mark of a task whose jobs are to be discarded.
+    Revocation(String),
     /// The value under a key.
     Value(String),
     /// The keys that begin so, in order, up to a number of them, after a given one.
@@ -130,12 +135,16 @@ impl Query {
 pub enum Answer {
     /// The job, or why there is none: `state` of the error says gone or never existed.
     Job(Result<Box<Row>, Missing>),
+    /// The job and its body, or why there is none.
+    Body(Result<(Box<Row>, Option<Body>), Missing>),
     /// The numbers.
     Counts(Counts),
     /// The rows.
     List(Rows),
     /// The schedules.
     Schedules(Vec<ScheduleRow>),
+    /// The mark, if it holds.
+    Revocation(Option<Revocation>),
     /// The value's bytes.
     Value(Option<Bytes>),
     /// The keys.
@@ -296,6 +305,8 @@ pub struct StorageOptions {
     pub min_free: u64,
     /// Keep at most so many results.
     pub max_results: u64,
+    /// Keep at most so many jobs that were given up.
+    pub max_given_up: u64,
 }
 
 impl Default for StorageOptions {
@@ -305,6 +316,7 @@ impl Default for StorageOptions {
             flush_interval: Duration::from_millis(500),
             min_free: 16 * 1024 * 1024,
             max_results: 1_000_000,
+            max_given_up: 100_000,
         }
     }
 }

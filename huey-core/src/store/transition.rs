@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::control::{Canceled, Progress, Replayed, Rescheduled, Revocation};
 use super::schedule::{Plan, Tick, Ticked};
 use crate::codec::Bytes;
 use crate::error::TaskError;
@@ -61,6 +62,47 @@ pub enum Transition {
     Tick(Tick),
     /// Sets what is chosen for a schedule; see [`Plan`].
     Plan(Plan),
+    /// Ends a job: at once if it waits; when its attempt ends, whatever that comes to but a value, if it runs. Repeating it
+    /// finds it ended.
+    Cancel {
+        /// The job.
+        id: JobId,
+        /// How long the record of it is kept.
+        keep: Duration,
+    },
+    /// Moves a waiting job to another time. Its place among those that are due is by its enqueueing.
+    Reschedule {
+        /// The job.
+        id: JobId,
+        /// When it may run.
+        at: Timestamp,
+    },
+    /// Drops a job that was given up or is parked. Repeating it finds nothing.
+    Purge {
+        /// The job.
+        id: JobId,
+    },
+    /// Stores a job in the place of one that was given up or is parked. Repeating it finds the new one.
+    Replay {
+        /// The old one.
+        of: JobId,
+        /// The new one.
+        job: Box<NewJob>,
+    },
+    /// Sets or takes away the mark of a task whose jobs are to be discarded.
+    Revoke {
+        /// The name of the task.
+        task: String,
+        /// The mark.
+        mark: Option<Revocation>,
+    },
+    /// Notes how far a running body is.
+    Progress {
+        /// Its lease.
+        lease: Lease,
+        /// What it says.
+        progress: Progress,
+    },
     /// Drops the result of an ended job, and answers with it. Repeating it may find nothing left.
     Take {
         /// The job.
@@ -72,7 +114,7 @@ impl Transition {
     /// Whether it stores what was not there, and so is refused while space is short.
     pub(crate) fn adds(&self) -> bool {
         match self {
-            Self::Enqueue { .. } | Self::Write { .. } => true,
+            Self::Enqueue { .. } | Self::Write { .. } | Self::Replay { .. } => true,
             Self::Tick(tick) => !tick.jobs.is_empty(),
             Self::Plan(plan) => plan.choices.is_some(),
             _ => false,
@@ -114,6 +156,18 @@ pub enum Outcome {
     Ticked(Ticked),
     /// Whether the plan was set.
     Planned(bool),
+    /// What became of the job to be canceled.
+    Canceled(Canceled),
+    /// What became of the job to be moved.
+    Rescheduled(Rescheduled),
+    /// Whether there was a job to be dropped.
+    Purged(bool),
+    /// What became of the job to be made anew.
+    Replayed(Replayed),
+    /// Whether the task was revoked before.
+    Revoked(bool),
+    /// Whether the lease still holds.
+    Noted(bool),
     /// The row of the job whose result was dropped.
     Taken(Option<Box<Row>>),
 }
@@ -362,4 +416,6 @@ pub struct Row {
     pub head: Bytes,
     /// How it ended, or why its last attempt failed.
     pub ended: Ended,
+    /// How far its body said it was.
+    pub progress: Option<Progress>,
 }

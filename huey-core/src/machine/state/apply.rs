@@ -29,6 +29,11 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Revocation(task)) => {
+                if let Some((_, old)) = self.revocations.remove(task) {
+                    self.homes.lose(old);
+                }
+            }
             Effect::Drop(Key::Unique(key)) => {
                 if let Some(old) = self.uniques.remove(key) {
                     self.homes.lose(old);
@@ -52,6 +57,10 @@ impl State {
             Item::Result(result) => self.put_result(result, place),
             Item::Value { key, .. } => self.values.insert(key.clone(), place).unwrap_or_default(),
             Item::Unique(item) => self.uniques.put(item, place),
+            Item::Revocation { task, mark } => {
+                let old = self.revocations.insert(task.clone(), (*mark, place));
+                old.map(|(_, place)| place).unwrap_or_default()
+            }
             Item::Schedule(item) => {
                 let old = self.schedules.insert(item.name.clone(), (item.clone(), place));
                 old.map(|(_, place)| place).unwrap_or_default()
@@ -186,6 +195,7 @@ impl State {
             },
             Item::Value { key, .. } => self.values.get(key).copied(),
             Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
+            Item::Revocation { task, .. } => self.revocations.get(task).map(|(_, home)| *home),
             Item::Schedule(item) => self.schedules.get(&item.name).map(|(_, home)| *home),
         };
         home == Some(place)

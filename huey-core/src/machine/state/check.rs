@@ -30,6 +30,7 @@ impl State {
         }));
         places.extend(self.values.values().copied());
         places.extend(self.schedules.values().map(|(_, home)| *home));
+        places.extend(self.revocations.values().map(|(_, home)| *home));
         places.extend(self.uniques.all().map(|(_, held)| held.home));
         places.retain(|place| !place.is_none());
         places
@@ -145,6 +146,8 @@ impl State {
         };
         same("retention", &kept_until(self), &kept_until(other))?;
         same("values", &self.values, &other.values)?;
+        same("revocations", &self.revocations, &other.revocations)?;
+        same("given up", &self.given_up, &other.given_up)?;
         same("schedules", &self.schedules, &other.schedules)?;
         let uniques = |state: &Self| state.uniques.all().map(|(key, held)| (key.clone(), *held)).collect::<Vec<_>>();
         same("unique keys", &uniques(self), &uniques(other))?;

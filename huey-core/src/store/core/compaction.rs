@@ -23,8 +23,23 @@ impl<L: Log> Core<L> {
         let most = usize::try_from(added.saturating_mul(2)).unwrap_or(usize::MAX).saturating_add(LATE_RESULTS);
         let results = self.state.take_late(seconds, self.options.max_results, most);
         let keys = self.state.uniques.late(now, LATE_KEYS);
-        let late =
-            results.into_iter().map(|counter| Effect::Drop(Key::Result(counter))).chain(machine::free_keys(keys));
+        let over =
+            self.state.given_up.len().saturating_sub(usize::try_from(self.options.max_given_up).unwrap_or(usize::MAX));
+        let given_up: Vec<u64> =
+            self.state.given_up.iter().take(over.min(LATE_KEYS)).map(|(_, counter)| *counter).collect();
+        for counter in &given_up {
+            tracing::warn!(
+                counter,
+                max_given_up = self.options.max_given_up,
+                "too many jobs were given up, so the oldest goes: replay or purge them"
+            );
+        }
+        let given_up = given_up.into_iter().map(|counter| Effect::Drop(Key::Job(counter)));
+        let late = results
+            .into_iter()
+            .map(|counter| Effect::Drop(Key::Result(counter)))
+            .chain(machine::free_keys(keys))
+            .chain(given_up);
         for effect in late {
             if self.change(&effect).is_err() {
                 break;

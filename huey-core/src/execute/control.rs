@@ -1,0 +1,108 @@
+//! What is done to a job by hand, and who is told of it.
+
+use std::sync::Arc;
+
+use super::settle::Executor;
+use crate::enqueue::tell_discarded;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::JobId;
+use crate::job::{Head, KEEP, Origin};
+use crate::signal::{Signal, SignalKind};
+use crate::state::JobState;
+use crate::store::{Answer, Canceled, Commit, Missing, Outcome, Query, Rescheduled, Row, Settled, Transition};
+use crate::task::Durability;
+use crate::time::Timestamp;
+
+impl Executor {
+    /// Announced before anybody can act on it, where somebody listens.
+    fn announced(&self, kind: SignalKind) -> Commit {
+        Commit { durability: Durability::Synced, hold: self.signals.hears(kind) }
+    }
+
+    /// Cancels a job, and says what state it is in now.
+    pub(crate) fn cancel(&self, id: JobId) -> Result<JobState> {
+        let keep = self.defaults.retention.unwrap_or(KEEP);
+        let how = self.announced(SignalKind::Canceled);
+        match self.storage.commit(Transition::Cancel { id, keep }, how)? {
+            Outcome::Canceled(Canceled::Ended(end)) => {
+                tell_discarded(&self.signals, &self.waiters, *end, self.storage.clock().now());
+                if how.hold {
+                    self.storage.release(&[id]);
+                }
+                Ok(JobState::Canceled)
+            }
+            Outcome::Canceled(Canceled::Stopping(lease)) => {
+                self.stop(lease);
+                Ok(JobState::Running)
+            }
+            Outcome::Canceled(Canceled::Over(state)) => Ok(state),
+            Outcome::Canceled(Canceled::Missing) => self.missing(id),
+            other => Err(misanswered("cancel", &other)),
+        }
+    }
+
+    /// Moves a waiting job to another time, and says what state it is in now.
+    pub(crate) fn reschedule(&self, id: JobId, at: Timestamp) -> Result<JobState> {
+        let how = self.announced(SignalKind::Scheduled);
+        match self.storage.commit(Transition::Reschedule { id, at }, how)? {
+            Outcome::Rescheduled(Rescheduled::Moved(Settled { state, due })) => {
+                if how.hold {
+                    if state == JobState::Scheduled
+                        && let Answer::Job(Ok(row)) = self.storage.read(Query::Job(id))?
+                    {
+                        self.tell_moved(*row, due);
+                    }
+                    self.storage.release(&[id]);
+                }
+                Ok(state)
+            }
+            Outcome::Rescheduled(Rescheduled::Not(state)) => Err(Error::new(
+                ErrorKind::BadInput,
+                format!("the job {id} is {state}, and only one that waits can be given another time"),
+            )),
+            Outcome::Rescheduled(Rescheduled::Missing) => self.missing(id),
+            other => Err(misanswered("reschedule", &other)),
+        }
+    }
+
+    fn tell_moved(&self, row: Row, due: Option<Timestamp>) {
+        let head = Head::decode(&row.head);
+        self.signals.emit(Signal {
+            kind: SignalKind::Scheduled,
+            sequence: 0,
+            id: row.id,
+            task: row.task,
+            queue: row.queue,
+            at: self.storage.clock().now(),
+            origin: head.as_ref().map_or(Origin::Call { parent: None }, |head| head.origin),
+            headers: head.map(|head| head.headers).unwrap_or_default().into(),
+            run_at: due,
+            attempt: 0,
+            error: None,
+            skipped: None,
+            progress: None,
+            cause: Some(Arc::from("rescheduled")),
+        });
+    }
+
+    /// Drops a job that was given up or is parked.
+    pub(crate) fn purge(&self, id: JobId) -> Result<bool> {
+        match self.storage.commit(Transition::Purge { id }, Commit::default())? {
+            Outcome::Purged(purged) => Ok(purged),
+            other => Err(misanswered("purge", &other)),
+        }
+    }
+
+    /// Why there is no such job: gone is a state, never having been is a mistake.
+    pub(crate) fn missing<T>(&self, id: JobId) -> Result<T> {
+        let text = match self.storage.read(Query::Job(id))? {
+            Answer::Job(Err(Missing::NeverExisted)) => format!("no job of this queue ever had the id {id}"),
+            _ => format!("the job {id} is gone: it ended, and its retention is over"),
+        };
+        Err(Error::new(ErrorKind::NoSuchJob, text))
+    }
+}
+
+pub(crate) fn misanswered(what: &str, outcome: &Outcome) -> Error {
+    Error::damaged(format!("the storage answered a {what} with {outcome:?}"))
+}

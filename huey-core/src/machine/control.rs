@@ -1,0 +1,157 @@
+//! What is done to jobs and tasks by hand: canceling, moving, revoking, replaying, purging; and what a body reports.
+
+use std::time::Duration;
+
+use super::claim::end_of;
+use super::decide::{self, Decided, Refusal};
+use super::item::{Effect, Item, Key, Note};
+use super::state::State;
+use super::work::{Phase, Work, WorkItem};
+use super::{Fetch, body, query, settle};
+use crate::id::JobId;
+use crate::state::JobState;
+use crate::store::{
+    Body, Canceled, Discarded, Ended, Lease, NewJob, Outcome, Placed, Progress, Replayed, Rescheduled, Revocation,
+    Settled,
+};
+use crate::time::Timestamp;
+
+/// Why a job that was canceled by hand has ended.
+pub(super) const BY_HAND: &str = "canceled by a caller";
+
+/// The state of a job that is not what was asked for; none if there is no such job.
+fn state_of(state: &State, fetch: &dyn Fetch, id: JobId, now: Timestamp) -> Result<Option<JobState>, Refusal> {
+    Ok(query::job(state, fetch, id, now)?.ok().map(|row| row.state))
+}
+
+pub(super) fn cancel(
+    state: &State,
+    fetch: &dyn Fetch,
+    id: JobId,
+    keep: Duration,
+    now: Timestamp,
+) -> Result<Decided, Refusal> {
+    let mut decided = Decided::default();
+    let canceled = match state.work_of(id) {
+        Some(work) if matches!(work.item.phase, Phase::Waiting | Phase::Parked) => {
+            Canceled::Ended(Box::new(end(state, fetch, work, keep, now, &mut decided)?))
+        }
+        Some(work) if work.item.phase == Phase::Running => {
+            let item = WorkItem { flags: work.item.flags.with_canceled(), ..work.item };
+            decided.effects.push(Effect::Put(Item::Work(item)));
+            Canceled::Stopping(Lease { id, claim: item.claim })
+        }
+        _ => state_of(state, fetch, id, now)?.map_or(Canceled::Missing, Canceled::Over),
+    };
+    decided.outcome = Some(Outcome::Canceled(canceled));
+    Ok(decided)
+}
+
+/// Ends a job that does not run, as canceled.
+pub(super) fn end(
+    state: &State,
+    fetch: &dyn Fetch,
+    work: &Work,
+    keep: Duration,
+    now: Timestamp,
+    decided: &mut Decided,
+) -> Result<Discarded, Refusal> {
+    let ended = Ended { cause: Some(BY_HAND.into()), ..Ended::default() };
+    let head = body(fetch, work.body)?.head;
+    let item = WorkItem { phase: Phase::Canceled, at: now, ..work.item };
+    decided.effects.push(end_of(item, ended.clone(), head.clone(), keep, now));
+    decided.touched.push(item.counter);
+    Ok(super::claim::at_pick_up(state, work, JobState::Canceled, ended, head))
+}
+
+pub(super) fn reschedule(
+    state: &State,
+    fetch: &dyn Fetch,
+    id: JobId,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Decided, Refusal> {
+    let mut decided = Decided::default();
+    let moved = match state.work_of(id) {
+        Some(work) if work.item.phase == Phase::Waiting => {
+            let at = at.max(now);
+            decided.effects.push(Effect::Put(Item::Work(WorkItem { at, ..work.item })));
+            decided.touched.push(work.item.counter);
+            let waits = if at > now { JobState::Scheduled } else { JobState::Queued };
+            Rescheduled::Moved(Settled { state: waits, due: Some(at) })
+        }
+        _ => state_of(state, fetch, id, now)?.map_or(Rescheduled::Missing, Rescheduled::Not),
+    };
+    decided.outcome = Some(Outcome::Rescheduled(moved));
+    Ok(decided)
+}
+
+/// Whether a job stands still until somebody does something about it.
+fn stands_still(work: &Work) -> bool {
+    matches!(work.item.phase, Phase::Dead | Phase::Lost | Phase::Parked)
+}
+
+/// The body of a job that stands still.
+pub(super) fn kept_body(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<Option<Body>, Refusal> {
+    state.work_of(id).filter(|work| stands_still(work)).map(|work| body(fetch, work.body)).transpose()
+}
+
+pub(super) fn purge(state: &State, id: JobId) -> Decided {
+    let mut decided = Decided::default();
+    let stands = state.work_of(id).filter(|work| stands_still(work));
+    if let Some(work) = stands {
+        decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
+    }
+    decided.outcome = Some(Outcome::Purged(stands.is_some()));
+    decided
+}
+
+pub(super) fn replay(
+    state: &State,
+    fetch: &dyn Fetch,
+    of: JobId,
+    job: NewJob,
+    now: Timestamp,
+) -> Result<Decided, Refusal> {
+    let mut decided = Decided::default();
+    let replayed = match state.work_of(of) {
+        Some(work) if stands_still(work) => {
+            decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
+            let mut placed = decide::place(state, fetch, vec![job], now, &mut decided)?;
+            Replayed::Placed(placed.pop().unwrap_or(Placed::New))
+        }
+        // A repeated one finds the new job.
+        _ if state.is_known(job.id.counter()) => Replayed::Placed(Placed::New),
+        _ => state_of(state, fetch, of, now)?.map_or(Replayed::Missing, Replayed::Not),
+    };
+    decided.outcome = Some(Outcome::Replayed(replayed));
+    Ok(decided)
+}
+
+pub(super) fn revoke(state: &State, task: String, mark: Option<Revocation>, now: Timestamp) -> Decided {
+    let mut decided = Decided::default();
+    let was = revocation(state, &task, now).is_some();
+    decided.effects.extend(match mark {
+        Some(mark) => Some(Effect::Put(Item::Revocation { task, mark })),
+        None => state.revocations.contains_key(&task).then(|| Effect::Drop(Key::Revocation(task))),
+    });
+    decided.outcome = Some(Outcome::Revoked(was));
+    decided
+}
+
+/// The mark on a task that holds now.
+pub(super) fn revocation(state: &State, task: &str, now: Timestamp) -> Option<Revocation> {
+    let (mark, _) = state.revocations.get(task)?;
+    (!matches!(mark, Revocation::Until(end) if now > *end)).then_some(*mark)
+}
+
+pub(super) fn progress(state: &State, fetch: &dyn Fetch, lease: Lease, progress: Progress) -> Result<Decided, Refusal> {
+    let mut decided = Decided::default();
+    let running = settle::running(state, lease);
+    if let Some(work) = running {
+        let note = Note { progress: Some(progress), ..query::note(fetch, work)? };
+        decided.effects.push(Effect::Put(Item::Note(work.item.counter, note)));
+    }
+    decided.outcome = Some(Outcome::Noted(running.is_some()));
+    Ok(decided)
+}
