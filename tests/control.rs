@@ -99,6 +99,7 @@ fn a_running_job_that_is_canceled_stops_and_is_not_attempted_again() {
     let plain = looks::enqueue(&huey).unwrap();
     stage.wait_notes(1);
     assert_eq!(plain.cancel().unwrap(), JobState::Running);
+    assert!(plain.info().unwrap().is_none_or(|info| info.stopping || info.state == JobState::Canceled));
     assert_eq!(plain.wait(LONG).unwrap_err().ending(), Some(JobState::Canceled));
     let asynchronous = awaits::enqueue(&huey).unwrap();
     stage.wait_notes(2);

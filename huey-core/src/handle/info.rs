@@ -43,6 +43,8 @@ pub struct JobInfo {
     pub crashes: u8,
     /// The record of the last failed attempt.
     pub error: Option<TaskError>,
+    /// Whether it was canceled while it ran, so that it will not be attempted again.
+    pub stopping: bool,
     /// How far its body says it is, while it has not ended.
     pub progress: Option<Progress>,
     /// Why it ended or stands still, or why its envelope cannot be read, in words.
@@ -99,6 +101,7 @@ impl From<Row> for JobInfo {
             attempts: row.attempts,
             crashes: row.crashes,
             error: row.ended.error,
+            stopping: row.stopping,
             progress: row.progress,
             cause,
         }

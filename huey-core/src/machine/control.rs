@@ -116,9 +116,14 @@ pub(super) fn replay(
     let mut decided = Decided::default();
     let replayed = match state.work_of(of) {
         Some(work) if stands_still(work) => {
-            decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
-            let mut placed = decide::place(state, fetch, vec![job], now, &mut decided)?;
-            Replayed::Placed(placed.pop().unwrap_or(Placed::New))
+            let old = work.item.counter;
+            let placed = decide::place(state, fetch, vec![job], now, Some(old), &mut decided)?.pop();
+            let placed = placed.unwrap_or(Placed::New);
+            // Another job that answers for the new one does not for the old one.
+            if !matches!(placed, Placed::Existing(_)) {
+                decided.effects.insert(0, Effect::Drop(Key::Job(old)));
+            }
+            Replayed::Placed(placed)
         }
         // A repeated one finds the new job.
         _ if state.is_known(job.id.counter()) => Replayed::Placed(Placed::New),
@@ -133,7 +138,7 @@ pub(super) fn revoke(state: &State, task: String, mark: Option<Revocation>, now:
     let was = revocation(state, &task, now).is_some();
     decided.effects.extend(match mark {
         Some(mark) => Some(Effect::Put(Item::Revocation { task, mark })),
-        None => state.revocations.contains_key(&task).then(|| Effect::Drop(Key::Revocation(task))),
+        None => state.revocations.contains_key(&task).then_some(Effect::Drop(Key::Revocation(task))),
     });
     decided.outcome = Some(Outcome::Revoked(was));
     decided

@@ -82,21 +82,22 @@ fn values(writes: Vec<(String, Bytes)>) -> impl Iterator<Item = Effect> {
 
 fn enqueue(state: &State, fetch: &dyn Fetch, jobs: Vec<NewJob>, now: Timestamp) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
-    let placed = place(state, fetch, jobs, now, &mut decided)?;
+    let placed = place(state, fetch, jobs, now, None, &mut decided)?;
     decided.outcome = Some(Outcome::Enqueued(placed));
     Ok(decided)
 }
 
-/// What becomes of jobs that are to be stored together, and the effects of that.
+/// What becomes of jobs that are to be stored together, and the effects of that. The job `dropped` goes with them.
 pub(super) fn place(
     state: &State,
     fetch: &dyn Fetch,
     jobs: Vec<NewJob>,
     now: Timestamp,
+    dropped: Option<u64>,
     decided: &mut Decided,
 ) -> Result<Vec<Placed>, Refusal> {
     let mut names = NewNames { state, added: Vec::new() };
-    let mut gate = Gate { state, fetch, now, taken: HashMap::new() };
+    let mut gate = Gate { state, fetch, now, taken: HashMap::new(), dropped };
     let mut placed = Vec::with_capacity(jobs.len());
     for (index, job) in jobs.into_iter().enumerate() {
         if job.id.salt() != state.salt || job.id.counter() >= state.reserved {

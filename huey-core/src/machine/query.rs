@@ -75,7 +75,11 @@ fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageErr
         Phase::Parked => JobState::Parked,
         _ => JobState::Running,
     };
-    Ok(Row { progress: note.progress, ..row(state, &work.item, shown, ended, head) })
+    Ok(Row {
+        stopping: work.item.flags.canceled(),
+        progress: note.progress,
+        ..row(state, &work.item, shown, ended, head)
+    })
 }
 
 /// What is noted of a job that has not ended well.
@@ -116,6 +120,7 @@ fn row(state: &State, item: &WorkItem, shown: JobState, ended: Ended, head: Byte
         crashes: item.crashes,
         head,
         ended,
+        stopping: false,
         progress: None,
     }
 }

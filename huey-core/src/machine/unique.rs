@@ -108,6 +108,8 @@ pub(super) struct Gate<'a> {
     pub(super) now: Timestamp,
     /// Keys that jobs of this very transition took.
     pub(super) taken: HashMap<Bytes, JobId>,
+    /// A job that goes with this transition, and so holds nothing.
+    pub(super) dropped: Option<u64>,
 }
 
 impl Gate<'_> {
@@ -152,7 +154,7 @@ impl Gate<'_> {
 
     /// The job that holds a key now, with its work if it waits and could be replaced.
     fn holder(&self, key: &[u8]) -> Option<(JobId, Option<WorkItem>)> {
-        let held = self.state.uniques.get(key)?;
+        let held = self.state.uniques.get(key).filter(|held| Some(held.holder) != self.dropped)?;
         let id = super::work::id_of(held.made, held.holder, self.state.salt);
         let work = self.state.work(held.holder).map(|work| work.item);
         let waits = work.filter(|work| matches!(work.phase, Phase::Waiting | Phase::Parked));

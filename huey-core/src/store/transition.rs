@@ -416,6 +416,8 @@ pub struct Row {
     pub head: Bytes,
     /// How it ended, or why its last attempt failed.
     pub ended: Ended,
+    /// Whether it was canceled while it ran, so that it will not be attempted again.
+    pub stopping: bool,
     /// How far its body said it was.
     pub progress: Option<Progress>,
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod controls;
 mod model;
 mod program;
 mod schedules;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use huey_core::store::{Claimed, Lease, NewJob, Outcome, Placed, Settlement, Tasks, Transition, Verdict};
-use huey_core::{Durability, JobId, JobState, OnConflict, Scope, Timestamp};
+use huey_core::{Durability, JobId, JobState, OnConflict, Revocation, Scope, Timestamp};
 
+use crate::controls::{self, Done};
 use crate::schedules::{self, Decided, Schedule};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) crashes: u8,
     pub(crate) refunds: u8,
     pub(crate) rescued: bool,
+    /// While it ran.
+    pub(crate) canceled: bool,
     /// The output, and until which second it is kept, once it ended so.
     pub(crate) kept: Option<(Vec<u8>, u64)>,
 }
@@ -32,6 +35,7 @@ pub(crate) struct Model {
     pub(crate) values: BTreeMap<String, Vec<u8>>,
     pub(crate) reserved: u64,
     pub(crate) schedules: BTreeMap<String, Schedule>,
+    pub(crate) revoked: BTreeMap<String, Revocation>,
     /// Who took each unique key last, and until when.
     keys: BTreeMap<Vec<u8>, (u64, Scope, Timestamp)>,
 }
@@ -53,6 +57,7 @@ pub(crate) enum Expected {
     Taken(Option<JobState>),
     Ticked(Decided),
     Planned(bool),
+    ByHand(Done),
 }
 
 /// What a store said of jobs to be stored.
@@ -82,6 +87,7 @@ impl Job {
             crashes: 0,
             refunds: 0,
             rescued: false,
+            canceled: false,
             kept: None,
         }
     }
@@ -101,7 +107,7 @@ impl Job {
             && matches!(self.state, JobState::Queued | JobState::Running)
     }
 
-    fn end(&mut self, state: JobState, output: Vec<u8>, keep: Duration, now: Timestamp) {
+    pub(crate) fn end(&mut self, state: JobState, output: Vec<u8>, keep: Duration, now: Timestamp) {
         self.at = now;
         if keep.is_zero() {
             self.state = JobState::Gone;
@@ -155,6 +161,12 @@ impl Model {
             }
             Transition::Tick(tick) => self.tick(tick, now),
             Transition::Plan(plan) => self.plan(plan, now),
+            Transition::Cancel { id, keep } => Expected::ByHand(self.cancel(*id, *keep, now)),
+            Transition::Reschedule { id, at } => Expected::ByHand(self.reschedule(*id, *at, now)),
+            Transition::Purge { id } => Expected::ByHand(self.purge(*id, now)),
+            Transition::Replay { of, job } => self.replay(*of, job, now),
+            Transition::Revoke { task, mark } => Expected::ByHand(self.revoke(task, *mark, now)),
+            Transition::Progress { lease, .. } => Expected::ByHand(Done::Was(self.running(*lease).is_some())),
             other => panic!("the programs do not use {other:?}"),
         }
     }
@@ -252,8 +264,19 @@ impl Model {
             if claimed.len() == most {
                 break;
             }
+            let revocation = self.revocation(&self.jobs[&counter].new.task, now);
             let job = self.jobs.get_mut(&counter).unwrap();
-            if job.new.expires.is_some_and(|expires| now > expires) {
+            if job.canceled {
+                job.end(JobState::Canceled, Vec::new(), keep, now);
+                ended.push((counter, JobState::Canceled));
+            } else if let Some(mark) = revocation {
+                job.end(JobState::Revoked, Vec::new(), keep, now);
+                ended.push((counter, JobState::Revoked));
+                if mark == Revocation::Once {
+                    let task = job.new.task.clone();
+                    self.revoked.remove(&task);
+                }
+            } else if job.new.expires.is_some_and(|expires| now > expires) {
                 job.end(JobState::Expired, Vec::new(), keep, now);
                 ended.push((counter, JobState::Expired));
             } else if job.new.at_most_once && job.rescued {
@@ -284,7 +307,7 @@ impl Model {
                 return Some(JobState::Canceled);
             }
             Verdict::Retry { delay, spend, .. } => {
-                (job.state, job.at) = (JobState::Queued, now + *delay);
+                (job.state, job.at) = (JobState::Queued, if job.canceled { now } else { now + *delay });
                 job.retried += u32::from(*spend);
             }
             Verdict::Returned { started } => {
@@ -334,7 +357,10 @@ impl Model {
             Outcome::Alive(all) => Expected::Alive(all.clone()),
             Outcome::Unparked(count) => Expected::Unparked(*count),
             Outcome::Taken(row) => Expected::Taken(row.as_ref().map(|row| row.state)),
-            other => return Err(format!("an outcome that nothing asked for: {other:?}")),
+            other => match controls::said(other) {
+                Some(done) => Expected::ByHand(done),
+                None => return Err(format!("an outcome that nothing asked for: {other:?}")),
+            },
         };
         if got == *expected { Ok(()) } else { Err(format!("expected {expected:?}, got {got:?}")) }
     }

@@ -6,11 +6,11 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, Body, Commit, Lease, Missing, NewJob, Outcome, Plan, Query, Settlement, Storage, StorageError,
+    Answer, Body, Commit, Lease, Missing, NewJob, Outcome, Plan, Progress, Query, Settlement, Storage, StorageError,
     StorageOptions, Tasks, Tick, Transition, UniqueKey, Verdict, Version,
 };
 use huey_core::testing::{Fault, Inspector, Random, SimDisk, SimMedium, inspected, job_id, task_error};
-use huey_core::{Durability, JobState, OnConflict, Overlap, Scope, Timestamp, VirtualClock};
+use huey_core::{Durability, JobState, OnConflict, Overlap, Revocation, Scope, Timestamp, VirtualClock};
 
 use crate::model::{Expected, Model};
 
@@ -133,7 +133,8 @@ impl Program {
         let tick = Duration::from_millis(1 + self.random.below(50) as u64);
         self.clock.advance(tick);
         match self.random.below(100) {
-            0..27 => self.enqueue(),
+            0..24 => self.enqueue(),
+            24..27 => self.by_hand(),
             27..30 => self.schedule(),
             30..50 => self.claim(),
             50..70 => self.settle(),
@@ -250,6 +251,49 @@ impl Program {
         }
         if let Transition::Tick(tick) = &transition {
             self.counters.extend(tick.jobs.iter().map(|job| job.id.counter()));
+            self.sent.push(transition.clone());
+        }
+        self.commit(transition)
+    }
+
+    /// Somebody cancels, moves, replays, purges or revokes, or a body reports.
+    fn by_hand(&mut self) -> Result<(), String> {
+        let medium = self.medium.clone();
+        let all: Vec<_> = self.newest().jobs.values().map(|job| (job.new.id, job.state)).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let (id, _) = *self.random.pick(&all);
+        let still: Vec<_> = all
+            .iter()
+            .filter(|(_, state)| matches!(state, JobState::Dead | JobState::Lost | JobState::Parked))
+            .collect();
+        let given_up = if still.is_empty() { id } else { self.random.pick(&still).0 };
+        let now = self.now();
+        let transition = match self.random.below(12) {
+            0..4 => Transition::Cancel { id, keep: Duration::from_secs(*self.random.pick(&[0, 100])) },
+            4..6 => Transition::Reschedule { id, at: now + Duration::from_millis(*self.random.pick(&[0, 30, 3_000])) },
+            6 => Transition::Purge { id: given_up },
+            7 => match self.jobs(1)?.pop() {
+                Some(job) if !self.disk.is_dead(&medium) => {
+                    self.counters.insert(job.id.counter());
+                    Transition::Replay { of: given_up, job: Box::new(job) }
+                }
+                _ => return Ok(()),
+            },
+            8 | 9 => {
+                let soon = now + Duration::from_millis(100);
+                let marks =
+                    [None, None, Some(Revocation::Once), Some(Revocation::Until(soon)), Some(Revocation::Always)];
+                let (task, mark) = (self.random.pick(&TASKS).to_string(), *self.random.pick(&marks));
+                Transition::Revoke { task, mark }
+            }
+            _ => match self.leases().first() {
+                Some(lease) => Transition::Progress { lease: *lease, progress: Progress::new(1, 2, "half") },
+                None => return Ok(()),
+            },
+        };
+        if matches!(transition, Transition::Replay { .. }) {
             self.sent.push(transition.clone());
         }
         self.commit(transition)
@@ -461,6 +505,7 @@ impl Program {
                 jobs.iter().map(|job| job.id).collect()
             }
             Transition::Settle(all) => all.iter().map(|one| one.lease.id).collect(),
+            Transition::Replay { job, .. } => vec![job.id],
             _ => self.newest().jobs.values().map(|job| job.new.id).collect(),
         };
         let outcome = if self.random.one_in(4) {
@@ -663,6 +708,7 @@ impl Program {
                 Transition::Enqueue { jobs, .. } | Transition::Tick(Tick { jobs, .. }) => {
                     jobs.iter().find(|job| job.id.counter() == *counter)
                 }
+                Transition::Replay { job, .. } => Some(&**job).filter(|job| job.id.counter() == *counter),
                 _ => None,
             });
             let Some(sent) = sent else { continue };
@@ -676,6 +722,7 @@ impl Program {
                 (Ok(row), Some(job)) => {
                     let output = job.kept.as_ref().map(|kept| kept.0.as_slice()).unwrap_or_default();
                     row.state == job.shown(now)
+                        && (job.kept.is_some() || row.stopping == job.canceled)
                         && (row.at, row.attempts, row.crashes) == (job.at, job.attempts, job.crashes)
                         && (row.priority, &*row.queue, &*row.task) == (job.new.priority, &job.new.queue, &job.new.task)
                         && row.head == job.new.body.head
@@ -699,6 +746,14 @@ impl Program {
         let Ok(Answer::Schedules(rows)) = self.storage().read(Query::Schedules) else {
             return Err("the schedules cannot be read".into());
         };
+        for task in TASKS {
+            let Ok(Answer::Revocation(mark)) = self.storage().read(Query::Revocation(task.into())) else {
+                return Err("the revocations cannot be read".into());
+            };
+            if mark != model.revocation(task, now) {
+                return Ok(Some(format!("{task} is revoked {mark:?}")));
+            }
+        }
         let kept: Vec<_> = model.schedules.values().map(|schedule| schedule.row.clone()).collect();
         if rows != kept {
             return Ok(Some(format!("the schedules are {rows:?} and not {kept:?}")));

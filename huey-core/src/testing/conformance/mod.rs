@@ -20,6 +20,7 @@
 #![expect(clippy::indexing_slicing, reason = "a check that panics has failed")]
 
 mod claims;
+mod controls;
 mod endings;
 mod enqueues;
 mod kit;
@@ -87,6 +88,7 @@ pub const CHECKS: &[&[Check]] = &[
     enqueues::CHECKS,
     uniques::CHECKS,
     schedules::CHECKS,
+    controls::CHECKS,
     claims::CHECKS,
     endings::CHECKS,
     waits::CHECKS,
