@@ -113,8 +113,9 @@ pub(crate) fn said(outcome: &Outcome) -> Option<Done> {
     Some(match outcome {
         Outcome::Canceled(Canceled::Ended(end)) => Done::Now(end.state),
         Outcome::Canceled(Canceled::Stopping(_)) => Done::Now(JobState::Running),
-        Outcome::Canceled(Canceled::Over(state)) | Outcome::Rescheduled(Rescheduled::Not(state)) => Done::Not(*state),
-        Outcome::Replayed(Replayed::Not(state)) => Done::Not(*state),
+        Outcome::Canceled(Canceled::Over(state))
+        | Outcome::Rescheduled(Rescheduled::Not(state))
+        | Outcome::Replayed(Replayed::Not(state)) => Done::Not(*state),
         Outcome::Canceled(Canceled::Missing)
         | Outcome::Rescheduled(Rescheduled::Missing)
         | Outcome::Replayed(Replayed::Missing) => Done::Missing,

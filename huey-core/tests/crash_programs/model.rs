@@ -264,7 +264,7 @@ impl Model {
             if claimed.len() == most {
                 break;
             }
-            let revocation = self.revocation(&self.jobs[&counter].new.task, now);
+            let revocation = self.revocation(&self.jobs.get(&counter).unwrap().new.task, now);
             let job = self.jobs.get_mut(&counter).unwrap();
             if job.canceled {
                 job.end(JobState::Canceled, Vec::new(), keep, now);
