@@ -285,7 +285,8 @@ impl World {
         let Outcome::Claimed { claimed, .. } = self.store.commit(claim, Commit::RELAXED).unwrap() else {
             panic!("a claim claims")
         };
-        let complete = || Verdict::Complete { output: Vec::new().into(), signature: 0, keep: Duration::ZERO };
+        let complete =
+            || Verdict::Complete { output: Vec::new().into(), signature: 0, keep: Duration::ZERO, next: None };
         let settlements = claimed.iter().map(|job| Settlement { lease: job.lease, verdict: complete() }).collect();
         let done = self.store.commit(Transition::Settle(settlements), Commit::RELAXED);
         assert!(matches!(done.unwrap(), Outcome::Settled(_)));

@@ -53,6 +53,11 @@ impl JobId {
         u32::try_from(self.0 & ((1 << SALT_BITS) - 1)).unwrap_or(0)
     }
 
+    /// The id of the next step of a chain.
+    pub(crate) fn following(self) -> Self {
+        Self::new(self.made_at(), self.counter() + 1, self.salt())
+    }
+
     /// When the job was made, to the millisecond.
     #[must_use]
     pub fn made_at(self) -> Timestamp {

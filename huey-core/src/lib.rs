@@ -24,12 +24,14 @@ pub mod testing;
 mod time;
 
 pub use consumer::{Consumer, ConsumerHandle, Stopping};
-pub use enqueue::{Decision, Decorator, EnqueueHook, EnqueueOutcome, EnqueueRequest, HookResult, Registered};
+pub use enqueue::{
+    Chain, Decision, Decorator, EnqueueHook, EnqueueOutcome, EnqueueRequest, Follows, HookResult, Registered,
+};
 pub use error::{BoxError, Error, Result, TaskError};
 pub use execute::Context;
-pub use handle::{JobHandle, JobInfo, WaitForJob};
+pub use handle::{ChainHandle, JobHandle, JobInfo, WaitForJob};
 pub use id::JobId;
-pub use job::{Job, Origin};
+pub use job::{Job, Origin, Step};
 pub use periodic::{ScheduleInfo, Schedules};
 pub use queue::{EnqueueFuture, EnqueueManyFuture, Huey, HueyBuilder, Jobs};
 pub use signal::{ReceiverResult, Signal, SignalKind, Skipped, Subscription};
@@ -37,7 +39,7 @@ pub use state::JobState;
 pub use store::{Counts, Memory, Progress, Revocation};
 pub use task::{
     Cancel, Delivery, Durability, Fatal, KeyPart, Missed, OnConflict, Overlap, Retry, Schedule, Scope, SkipReason,
-    Step, Stopped, Task, Unique,
+    Stopped, Task, Unique,
 };
 pub use time::{Clock, Timestamp, VirtualClock};
 
@@ -52,8 +54,8 @@ pub mod __private {
     pub use crate::execute::context_of;
     pub use crate::task::{
         Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Missed, Need,
-        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Step, Storable,
-        Task, UniqueRule, check_cron, check_every, encode_key, kind,
+        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Storable, Task,
+        UniqueRule, check_cron, check_every, encode_key, kind,
     };
-    pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result};
+    pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result, Step};
 }

@@ -58,7 +58,11 @@ fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
             let jobs: Vec<NewJob> = (first..first + 2)
                 .map(|counter| NewJob {
                     at_most_once: random.one_in(9),
-                    body: Body { head: vec![1; 8].into(), args: vec![2; random.below(3_000)].into() },
+                    body: Body {
+                        head: vec![1; 8].into(),
+                        args: vec![2; random.below(3_000)].into(),
+                        ..Body::default()
+                    },
                     ..new_job(job_id(now, counter, salt))
                 })
                 .collect();
@@ -81,11 +85,11 @@ fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
         for one in claimed {
             told.claimed.push(one.lease);
             let keep = Duration::from_secs(1_000_000);
-            let verdict = Verdict::Complete { output: vec![3; 10].into(), signature: 0, keep };
+            let verdict = Verdict::Complete { output: vec![3; 10].into(), signature: 0, keep, next: None };
             let settle = Transition::Settle(vec![Settlement { lease: one.lease, verdict }]);
             let level = how(&mut random);
             if let Some(Outcome::Settled(all)) = act(storage, &mut random, settle, level)
-                && all == [Some(Settled { state: JobState::Complete, due: None })]
+                && all == [Some(Settled::new(JobState::Complete, None))]
             {
                 told.settled.push((one.lease.id, level.durability));
             }
@@ -259,7 +263,7 @@ fn race_for_a_key(seed: u64) {
                     assert!(claimed.len() <= 1, "two jobs of one key at once");
                     let keep = Duration::from_hours(1);
                     for one in claimed {
-                        let verdict = Verdict::Complete { output: vec![].into(), signature: 0, keep };
+                        let verdict = Verdict::Complete { output: vec![].into(), signature: 0, keep, next: None };
                         let settle = Transition::Settle(vec![Settlement { lease: one.lease, verdict }]);
                         drop(storage.commit(settle, Commit::RELAXED));
                     }

@@ -34,7 +34,7 @@ fn jobs(storage: &dyn Storage, count: u32, bytes: usize) -> Vec<NewJob> {
     let now = storage.clock().now();
     (first..first + u64::from(count))
         .map(|counter| NewJob {
-            body: Body { head: vec![1; 16].into(), args: vec![2; bytes].into() },
+            body: Body { head: vec![1; 16].into(), args: vec![2; bytes].into(), ..Body::default() },
             ..new_job(job_id(now, counter, salt))
         })
         .collect()
@@ -57,7 +57,7 @@ fn claim(storage: &dyn Storage, most: u32) -> Vec<Claimed> {
 }
 
 fn complete(claimed: &Claimed, keep: Duration) -> Transition {
-    let verdict = Verdict::Complete { output: vec![3; 8].into(), signature: 0, keep };
+    let verdict = Verdict::Complete { output: vec![3; 8].into(), signature: 0, keep, next: None };
     Transition::Settle(vec![Settlement { lease: claimed.lease, verdict }])
 }
 
@@ -80,7 +80,7 @@ fn a_running_attempt_keeps_its_lease_when_the_log_is_opened_again() {
     let failed = storage.commit(write("key", 10), SYNCED);
     assert!(matches!(failed, Err(StorageError::Unknown(_))), "{failed:?}");
     let settled = storage.commit(complete(&claimed[0], Duration::from_secs(9)), SYNCED).unwrap();
-    assert_eq!(settled, Outcome::Settled(vec![Some(Settled { state: JobState::Complete, due: None })]));
+    assert_eq!(settled, Outcome::Settled(vec![Some(Settled::new(JobState::Complete, None))]));
     // The other one had not begun, and goes back: nobody may run it under the lease that was given out.
     assert_eq!(state(&*storage, all[1].id), Some(JobState::Queued));
     assert!(storage.begin(1, claimed[1].lease).is_err());

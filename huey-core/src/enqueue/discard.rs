@@ -10,6 +10,14 @@ use crate::time::Timestamp;
 
 /// Tells the receivers and those who wait for it that a job ended.
 pub(crate) fn tell_discarded(signals: &Signals, waiters: &Waiters, end: Discarded, at: Timestamp) {
+    emit_discarded(signals, &end, at);
+    if waiters.any(end.id) {
+        waiters.tell(end.id, Final { task: end.task, state: end.state, ended: end.ended });
+    }
+}
+
+/// Tells the receivers that a job ended.
+pub(crate) fn emit_discarded(signals: &Signals, end: &Discarded, at: Timestamp) {
     let kinds: &[SignalKind] = match (end.state, end.rescued) {
         (JobState::Expired, _) => &[SignalKind::Expired],
         (JobState::Revoked, _) => &[SignalKind::Revoked],
@@ -36,8 +44,5 @@ pub(crate) fn tell_discarded(signals: &Signals, waiters: &Waiters, end: Discarde
             skipped: None,
             progress: None,
         });
-    }
-    if waiters.any(end.id) {
-        waiters.tell(end.id, Final { task: end.task, state: end.state, ended: end.ended });
     }
 }

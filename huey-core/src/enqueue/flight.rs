@@ -21,26 +21,40 @@ pub(crate) struct Enqueued {
 }
 
 /// What staging came to.
-pub(super) enum Passed {
+pub(crate) enum Passed {
     Staged(Box<Staged>),
     Existing(Enqueued),
+    /// A hook pointed to this job, and nobody was told of it yet.
+    Found(JobId, Box<After>),
+}
+
+/// Why a job did not pass, and what is owed for it, if its hooks ran.
+pub(crate) struct Unstaged {
+    pub(crate) error: Error,
+    pub(crate) after: Option<Box<After>>,
+}
+
+impl From<Error> for Unstaged {
+    fn from(error: Error) -> Self {
+        Self { error, after: None }
+    }
 }
 
 /// A job that passed the hooks.
-pub(super) struct Staged {
-    pub(super) job: NewJob,
-    pub(super) after: After,
+pub(crate) struct Staged {
+    pub(crate) job: NewJob,
+    pub(crate) after: After,
 }
 
 /// What is owed once the outcome is known.
-pub(super) struct After {
+pub(crate) struct After {
     pub(super) callbacks: Vec<Callback>,
-    pub(super) notice: Notice,
+    pub(crate) notice: Notice,
 }
 
 /// What the signals of an enqueue tell.
-pub(super) struct Notice {
-    pub(super) id: JobId,
+pub(crate) struct Notice {
+    pub(crate) id: JobId,
     pub(super) task: &'static str,
     pub(super) queue: Cow<'static, str>,
     pub(super) origin: Origin,
@@ -65,7 +79,7 @@ impl Notice {
 
 impl After {
     /// Runs the callbacks, the last one left first.
-    pub(super) fn settle(mut self, outcome: &EnqueueOutcome) -> Notice {
+    pub(crate) fn settle(mut self, outcome: &EnqueueOutcome) -> Notice {
         for callback in std::mem::take(&mut self.callbacks).into_iter().rev() {
             if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
                 tracing::error!(job = %self.notice.id, task = self.notice.task, "an after_commit callback panicked");
@@ -95,6 +109,7 @@ impl Flight {
     pub(super) fn add(&mut self, passed: Passed) {
         match passed {
             Passed::Existing(enqueued) => self.landed.push(Some(enqueued)),
+            Passed::Found(id, _) => self.landed.push(Some(Enqueued { id, is_new: false })),
             Passed::Staged(staged) => {
                 let Staged { job, after } = *staged;
                 self.afters.push((self.landed.len(), after));

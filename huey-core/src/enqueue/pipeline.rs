@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::chain::Part;
 use super::discard::tell_discarded;
-use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, only, panic_text};
+use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, Unstaged, only, panic_text};
 use super::hook::{Decision, EnqueueHook};
 use super::registration::{Registered, Registration};
 use super::request::{EnqueueOutcome, EnqueueRequest};
@@ -28,7 +29,7 @@ const IDS: u32 = 1024;
 pub(crate) struct Pipeline {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) signals: Arc<Signals>,
-    waiters: Waiters,
+    pub(crate) waiters: Waiters,
     hooks: Vec<Box<dyn EnqueueHook>>,
     /// What holds where nothing nearer says otherwise.
     pub(crate) defaults: Options,
@@ -67,7 +68,7 @@ impl Pipeline {
 
     /// Takes one job all the way: returns once it is stored at its level and announced.
     pub(crate) fn enqueue<T: Registered>(&self, job: Job<T>, origin: Origin) -> Result<Enqueued> {
-        let flight = self.stage(job, origin).map(Flight::of_one)?;
+        let flight = self.stage(job, origin, Part::default()).map(Flight::of_one)?;
         self.fly(flight).and_then(only)
     }
 
@@ -95,7 +96,7 @@ impl Pipeline {
         origin: Origin,
         done: impl FnOnce(Result<Enqueued>) + Send + 'static,
     ) {
-        let staged = self.stage(job, origin).map(Flight::of_one);
+        let staged = self.stage(job, origin, Part::default()).map(Flight::of_one);
         self.send(staged, move |landed| done(landed.and_then(only)));
     }
 
@@ -128,7 +129,7 @@ impl Pipeline {
     fn stage_many<T: Registered>(&self, jobs: impl IntoIterator<Item = Job<T>>) -> Result<Flight> {
         let mut flight = Flight::default();
         for (index, job) in jobs.into_iter().enumerate() {
-            match self.stage(job, Origin::Bulk) {
+            match self.stage(job, Origin::Bulk, Part::default()) {
                 Ok(passed) => flight.add(passed),
                 Err(error) => {
                     let error = error.of_job(index);
@@ -141,11 +142,28 @@ impl Pipeline {
     }
 
     /// Runs the hooks. A refusal and an existing job end here, with all that is owed.
-    pub(super) fn stage<T: Registered>(&self, job: Job<T>, origin: Origin) -> Result<Passed> {
+    pub(super) fn stage<T: Registered>(&self, job: Job<T>, origin: Origin, part: Part) -> Result<Passed> {
+        let passed = self.open(job, origin, part).map_err(|Unstaged { error, after }| {
+            if let Some(after) = after {
+                self.refuse(*after, &error);
+            }
+            error
+        })?;
+        Ok(match passed {
+            Passed::Found(existing, after) => Passed::Existing(self.deduplicated(*after, existing)),
+            passed => passed,
+        })
+    }
+
+    /// Runs the hooks. What is owed for a refusal or an existing job is left to the caller.
+    pub(super) fn open<T: Registered>(&self, job: Job<T>, origin: Origin, part: Part) -> Result<Passed, Unstaged> {
         let registration = T::REGISTRATION;
         let Job { mut args, choices } = job;
         let now = self.storage.clock().now();
-        let id = self.next_id(now)?;
+        let id = match part.id {
+            Some(id) => id,
+            None => self.next_id(now).map_err(Unstaged::from)?,
+        };
         let mut terms = Terms::settle(choices, &registration.options().or(self.defaults), now);
         let (mut writes, mut callbacks) = (Vec::new(), Vec::new());
         let verdict = {
@@ -163,7 +181,7 @@ impl Pipeline {
         };
         let after = After { callbacks, notice: Notice::new(id, registration.task.name, origin, &terms, now) };
         let verdict = verdict.and_then(|verdict| match verdict {
-            Verdict::Go => Ok(Ok(self.pack(&args, id, origin, &terms, writes)?)),
+            Verdict::Go => Ok(Ok(self.pack(&args, (id, origin), &terms, writes, part)?)),
             Verdict::Existing { id, hook } => {
                 self.check_existing(id, hook, registration.task.name)?;
                 self.await_level(terms.durability)?;
@@ -172,15 +190,12 @@ impl Pipeline {
         });
         match verdict {
             Ok(Ok(job)) => Ok(Passed::Staged(Box::new(Staged { job, after }))),
-            Ok(Err(existing)) => Ok(Passed::Existing(self.deduplicated(after, existing))),
-            Err(error) => {
-                self.refuse(after, &error);
-                Err(error)
-            }
+            Ok(Err(existing)) => Ok(Passed::Found(existing, Box::new(after))),
+            Err(error) => Err(Unstaged { error, after: Some(Box::new(after)) }),
         }
     }
 
-    fn refuse(&self, after: After, error: &Error) {
+    pub(crate) fn refuse(&self, after: After, error: &Error) {
         match error.refused_by() {
             Some((hook, reason)) => self.rejected(after, hook, reason),
             None => drop(after.settle(&EnqueueOutcome::Failed(error.to_string()))),
@@ -222,10 +237,10 @@ impl Pipeline {
     fn pack<T: Task>(
         &self,
         args: &T,
-        id: JobId,
-        origin: Origin,
+        (id, origin): (JobId, Origin),
         terms: &Terms,
         writes: Vec<(String, Bytes)>,
+        part: Part,
     ) -> Result<NewJob> {
         let task = T::DEFINITION;
         let bytes = codec::encode(args)?;
@@ -255,7 +270,8 @@ impl Pipeline {
             crash_limit: terms.crash_limit,
             unique: unique_key(terms, args, task.name)?,
             writes,
-            body: Body { head: head.encode()?.into(), args: bytes.into() },
+            flow: part.flow,
+            body: Body { head: head.encode()?.into(), args: bytes.into(), rest: part.rest },
         })
     }
 
@@ -308,10 +324,7 @@ impl Pipeline {
                     if let Placed::Replaced(replaced) = placed {
                         tell_discarded(&self.signals, &self.waiters, *replaced, self.storage.clock().now());
                     }
-                    self.announce(&notice, SignalKind::Enqueued, id, None);
-                    if notice.delayed {
-                        self.announce(&notice, SignalKind::Scheduled, id, None);
-                    }
+                    self.tell_stored(&notice);
                     Enqueued { id, is_new: true }
                 }
             };
@@ -341,6 +354,20 @@ impl Pipeline {
         if many { error.of_job(place) } else { error }
     }
 
+    /// Tells that a job was stored by another commit than that of an enqueue.
+    pub(crate) fn stored(&self, after: After) {
+        let id = after.notice.id;
+        let notice = after.settle(&EnqueueOutcome::Stored(id));
+        self.tell_stored(&notice);
+    }
+
+    fn tell_stored(&self, notice: &Notice) {
+        self.announce(notice, SignalKind::Enqueued, notice.id, None);
+        if notice.delayed {
+            self.announce(notice, SignalKind::Scheduled, notice.id, None);
+        }
+    }
+
     fn announce(&self, notice: &Notice, kind: SignalKind, id: JobId, cause: Option<Arc<str>>) {
         if !self.signals.hears(kind) {
             return;
@@ -364,18 +391,27 @@ impl Pipeline {
     }
 
     pub(crate) fn next_id(&self, now: Timestamp) -> Result<JobId> {
+        match self.next_ids(now, 1)?.pop() {
+            Some(id) => Ok(id),
+            None => Err(Error::damaged("no id was set aside")),
+        }
+    }
+
+    /// Ids whose counters follow one another.
+    pub(super) fn next_ids(&self, now: Timestamp, many: usize) -> Result<Vec<JobId>> {
+        let many = many as u64;
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if ids.next == ids.end {
+        if ids.end - ids.next < many {
             // Durable with the first job that carries one of them: the journal keeps the order.
-            let how = Commit { durability: Durability::Relaxed, hold: false };
-            match self.storage.commit(Transition::Reserve { count: IDS }, how)? {
-                Outcome::Reserved { first, salt } => *ids = Ids { next: first, end: first + u64::from(IDS), salt },
+            let count = u32::try_from(many).unwrap_or(u32::MAX).max(IDS);
+            match self.storage.commit(Transition::Reserve { count }, Commit::RELAXED)? {
+                Outcome::Reserved { first, salt } => *ids = Ids { next: first, end: first + u64::from(count), salt },
                 other => return Err(Error::damaged(format!("the storage answered a reservation with {other:?}"))),
             }
         }
-        let id = JobId::new(now, ids.next, ids.salt);
-        ids.next += 1;
-        Ok(id)
+        let first = ids.next;
+        ids.next += many;
+        Ok((first..first + many).map(|counter| JobId::new(now, counter, ids.salt)).collect())
     }
 }
 

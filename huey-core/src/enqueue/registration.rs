@@ -1,7 +1,8 @@
 //! A task together with the hooks that it names: what the attribute registers.
 
+use super::chain::Part;
 use super::decorator::Decorator;
-use super::flight::Passed;
+use super::flight::{Passed, Unstaged};
 use super::hook::EnqueueHook;
 use super::pipeline::Pipeline;
 use crate::codec;
@@ -10,7 +11,9 @@ use crate::job::{Choices, Job, Origin};
 use crate::task::{Definition, Options, Task};
 
 /// Makes a job from stored arguments, and takes it through the hooks.
-type Stage = fn(&Pipeline, &[u8], Choices, Origin) -> Result<Passed>;
+type Stage = fn(&Pipeline, &[u8], Choices, Origin, Part) -> Result<Passed>;
+/// As [`Stage`], but what is owed for a refused one is left to the caller.
+type Open = fn(&Pipeline, &[u8], Choices, Origin, Part) -> Result<Passed, Unstaged>;
 
 /// A task and its hooks.
 #[doc(hidden)]
@@ -19,6 +22,7 @@ pub struct Registration {
     pub decorator: Option<&'static Decorator>,
     pub hooks: &'static [&'static dyn EnqueueHook],
     pub(super) stage: Stage,
+    pub(super) open: Open,
 }
 
 impl Registration {
@@ -28,7 +32,7 @@ impl Registration {
         decorator: Option<&'static Decorator>,
         hooks: &'static [&'static dyn EnqueueHook],
     ) -> Self {
-        Self { task, decorator, hooks, stage: stage::<T> }
+        Self { task, decorator, hooks, stage: stage::<T>, open: open::<T> }
     }
 
     /// The task's options, completed by its decorators.
@@ -39,8 +43,25 @@ impl Registration {
     }
 }
 
-fn stage<T: Registered>(pipeline: &Pipeline, args: &[u8], choices: Choices, origin: Origin) -> Result<Passed> {
-    pipeline.stage(Job { args: codec::decode::<T>(args)?, choices }, origin)
+fn stage<T: Registered>(
+    pipeline: &Pipeline,
+    args: &[u8],
+    choices: Choices,
+    origin: Origin,
+    part: Part,
+) -> Result<Passed> {
+    pipeline.stage(Job { args: codec::decode::<T>(args)?, choices }, origin, part)
+}
+
+fn open<T: Registered>(
+    pipeline: &Pipeline,
+    args: &[u8],
+    choices: Choices,
+    origin: Origin,
+    part: Part,
+) -> Result<Passed, Unstaged> {
+    let args = codec::decode::<T>(args).map_err(Unstaged::from)?;
+    pipeline.open(Job { args, choices }, origin, part)
 }
 
 impl std::fmt::Debug for Registration {

@@ -122,7 +122,13 @@ mod tests {
     static ONE: Definition = definition("one.rs");
     static TWO: Definition = definition("two.rs");
     const fn registration(task: &'static Definition) -> Registration {
-        Registration { task, decorator: None, hooks: &[], stage: |_, _, _, _| panic!("no job is made here") }
+        Registration {
+            task,
+            decorator: None,
+            hooks: &[],
+            stage: |_, _, _, _, _| panic!("no job"),
+            open: |_, _, _, _, _| panic!("no job"),
+        }
     }
 
     static FIRST: Registration = registration(&ONE);

@@ -1,5 +1,6 @@
 //! Jobs that were given up, made anew.
 
+use super::chain::Part;
 use super::flight::{Enqueued, Flight, only};
 use super::pipeline::Pipeline;
 use super::registry::{Registry, explain_missing};
@@ -12,7 +13,7 @@ use crate::store::{Answer, Body, Missing, Outcome, Query, Replayed, Row, Storage
 impl Pipeline {
     /// Takes a job that was given up through the hooks again, and stores it in the place of the old one.
     pub(crate) fn replay(&self, registry: &Registry, of: JobId) -> Result<Enqueued> {
-        let (row, body) = self.stored(of)?;
+        let (row, body) = self.given_up(of)?;
         let Some(registration) = registry.find(&row.task) else {
             return Err(Error::new(ErrorKind::Setup, explain_missing(&row.task)));
         };
@@ -29,7 +30,7 @@ impl Pipeline {
             queue: Some(row.queue.to_string().into()),
             ..Choices::default()
         };
-        let passed = (registration.stage)(self, &body.args, choices, Origin::Replay { of })?;
+        let passed = (registration.stage)(self, &body.args, choices, Origin::Replay { of }, Part::default())?;
         let mut flight = Flight::of_one(passed);
         let how = flight.how(&self.signals);
         let Some(Transition::Enqueue { mut jobs }) = flight.transition() else { return only(flight.landed()) };
@@ -48,7 +49,7 @@ impl Pipeline {
     }
 
     /// What is stored of a job that was given up or is parked.
-    fn stored(&self, of: JobId) -> Result<(Row, Body)> {
+    fn given_up(&self, of: JobId) -> Result<(Row, Body)> {
         match self.storage.read(Query::Body(of))? {
             Answer::Body(Ok((row, Some(body)))) => Ok((*row, body)),
             Answer::Body(Ok((row, None))) => Err(not_given_up(of, &row.state)),

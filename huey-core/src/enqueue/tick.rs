@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::chain::Part;
 use super::flight::{Enqueued, Flight, only};
 use super::pipeline::Pipeline;
 use super::registration::Registration;
@@ -27,7 +28,7 @@ impl Pipeline {
         choices: Choices,
         origin: Origin,
     ) -> Result<Enqueued> {
-        let flight = (registration.stage)(self, args, choices, origin).map(Flight::of_one)?;
+        let flight = (registration.stage)(self, args, choices, origin, Part::default()).map(Flight::of_one)?;
         self.fly(flight).and_then(only)
     }
 
@@ -44,7 +45,13 @@ impl Pipeline {
         let (args, choices) = stored;
         let mut flight = Flight::default();
         for instant in ticks {
-            match (registration.stage)(self, args, choices.clone(), Origin::Periodic { tick: *instant }) {
+            match (registration.stage)(
+                self,
+                args,
+                choices.clone(),
+                Origin::Periodic { tick: *instant },
+                Part::default(),
+            ) {
                 Ok(passed) => flight.add(passed),
                 // It was told of by `rejected`.
                 Err(error) if error.is_refused() => {}

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::settle::Executor;
-use crate::enqueue::tell_discarded;
+use crate::enqueue::emit_discarded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::job::{Head, KEEP, Origin};
-use crate::signal::{Signal, SignalKind};
+use crate::signal::{Final, Signal, SignalKind};
 use crate::state::JobState;
-use crate::store::{Answer, Canceled, Commit, Missing, Outcome, Query, Rescheduled, Row, Settled, Transition};
+use crate::store::{
+    Answer, Canceled, Commit, Discarded, Missing, Outcome, Query, Rescheduled, Row, Settled, Transition,
+};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -24,10 +26,17 @@ impl Executor {
         let keep = self.defaults.retention.unwrap_or(KEEP);
         let how = self.announced(SignalKind::Canceled);
         match self.storage.commit(Transition::Cancel { id, keep }, how)? {
-            Outcome::Canceled(Canceled::Ended(end)) => {
-                tell_discarded(&self.signals, &self.waiters, *end, self.storage.clock().now());
+            Outcome::Canceled(Canceled::Ended(ends)) => {
+                let now = self.storage.clock().now();
+                for end in &ends {
+                    emit_discarded(&self.signals, end, now);
+                }
                 if how.hold {
-                    self.storage.release(&[id]);
+                    let ids: Vec<JobId> = ends.iter().map(|end| end.id).collect();
+                    self.storage.release(&ids);
+                }
+                for end in ends {
+                    self.tell_waiters(end);
                 }
                 Ok(JobState::Canceled)
             }
@@ -45,7 +54,7 @@ impl Executor {
     pub(crate) fn reschedule(&self, id: JobId, at: Timestamp) -> Result<JobState> {
         let how = self.announced(SignalKind::Scheduled);
         match self.storage.commit(Transition::Reschedule { id, at }, how)? {
-            Outcome::Rescheduled(Rescheduled::Moved(Settled { state, due })) => {
+            Outcome::Rescheduled(Rescheduled::Moved(Settled { state, due, .. })) => {
                 if how.hold {
                     if state == JobState::Scheduled
                         && let Answer::Job(Ok(row)) = self.storage.read(Query::Job(id))?
@@ -62,6 +71,13 @@ impl Executor {
             )),
             Outcome::Rescheduled(Rescheduled::Missing) => self.missing(id),
             other => Err(misanswered("reschedule", &other)),
+        }
+    }
+
+    /// Tells those who wait for it that a job ended.
+    pub(super) fn tell_waiters(&self, end: Discarded) {
+        if self.waiters.any(end.id) {
+            self.waiters.tell(end.id, Final { task: end.task, state: end.state, ended: end.ended });
         }
     }
 

@@ -6,6 +6,7 @@
 mod attempt;
 mod context;
 mod control;
+mod follow;
 mod panic;
 mod retry;
 mod settle;

@@ -55,7 +55,8 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
     match end {
         End::Value(output) => {
             let output = Bytes::from(output);
-            Decided::new(Verdict::Complete { output, signature: terms.signature, keep: terms.keep }, [Complete])
+            let (signature, keep) = (terms.signature, terms.keep);
+            Decided::new(Verdict::Complete { output, signature, keep, next: None }, [Complete])
         }
         End::Panicked { message, place } => {
             let error = TaskError { place, panicked: true, ..TaskError::new(message) };

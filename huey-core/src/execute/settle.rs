@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use super::attempt::{Attempt, End};
 use super::context::{About, Context, Stop};
+use super::follow::{self, Follow};
 use super::retry::{self, Decided};
-use crate::enqueue::{Registration, Registry, explain_missing};
+use crate::enqueue::{Pipeline, Registration, Registry, Tail, emit_discarded, explain_missing};
 use crate::error::TaskError;
 use crate::id::JobId;
 use crate::job::{Head, KEEP, Origin};
 use crate::signal::{Final, Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::state::JobState;
 use crate::store::{
-    Claimed, Commit, Ended, Lease, Outcome, Settled, Settlement, Storage, StorageError, Transition, Verdict,
+    Claimed, Commit, Ended, Lease, Next, Outcome, Placed, Settled, Settlement, Storage, StorageError, Transition,
+    Verdict,
 };
 use crate::task::{Data, Durability, Failure, Options, Stopped};
 use crate::time::Timestamp;
@@ -32,6 +34,8 @@ pub(crate) struct Executor {
     pub(crate) waiters: Waiters,
     pub(crate) data: Data,
     pub(crate) defaults: Options,
+    /// The way of the next steps of chains.
+    pipeline: Arc<Pipeline>,
     slots: Mutex<Slots>,
     /// Attempts that were canceled lately: one may not have begun when it was.
     canceled: Mutex<VecDeque<Lease>>,
@@ -69,25 +73,21 @@ pub(crate) struct Kit {
     started: Timestamp,
     registration: Option<&'static Registration>,
     worker: Arc<str>,
+    /// The steps that follow it.
+    tail: Option<Arc<Tail>>,
 }
 
 impl Executor {
-    pub(crate) fn new(
-        storage: Arc<dyn Storage>,
-        registry: Registry,
-        signals: Arc<Signals>,
-        waiters: Waiters,
-        data: Data,
-        defaults: Options,
-    ) -> Self {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, registry: Registry, data: Data) -> Self {
         super::panic::install();
         Self {
-            storage,
+            storage: Arc::clone(&pipeline.storage),
             registry,
-            signals,
-            waiters,
+            signals: Arc::clone(&pipeline.signals),
+            waiters: pipeline.waiters.clone(),
             data,
-            defaults,
+            defaults: pipeline.defaults,
+            pipeline,
             slots: Mutex::default(),
             canceled: Mutex::default(),
             stoppers: Mutex::default(),
@@ -141,6 +141,8 @@ impl Executor {
     ) -> (Kit, Result<Attempt, End>) {
         let head = Head::decode(&claimed.body.head);
         let registration = self.registry.find(&claimed.task);
+        let rest = &claimed.body.rest;
+        let tail = if rest.is_empty() { Ok(None) } else { Tail::decode(rest).map(Arc::new).map(Some) };
         let (origin, headers, retries) = match &head {
             Ok(head) => (head.origin, head.headers.clone(), head.retries),
             Err(_) => (Origin::Call { parent: None }, Vec::new(), 0),
@@ -160,6 +162,7 @@ impl Executor {
             started: claimed.started,
             registration,
             worker: Arc::clone(worker),
+            tail: tail.as_ref().ok().cloned().flatten(),
         };
         if claimed.rescued {
             self.emit(&kit, SignalKind::Rescued, None, None, None);
@@ -167,6 +170,7 @@ impl Executor {
         let fitting = match (registration, head) {
             (None, _) => Err(explain_missing(&kit.task)),
             (_, Err(error)) => Err(error.to_string()),
+            _ if tail.is_err() => Err(tail.err().map(|error| error.to_string()).unwrap_or_default()),
             (Some(registration), Ok(head)) if head.signature != registration.task.signature => {
                 Err(format!("the parameters of `{}` are not those that this job was enqueued with", kit.task))
             }
@@ -226,6 +230,17 @@ impl Executor {
         })
     }
 
+    /// Decides, and takes the next step of a chain through its hooks where one follows.
+    fn decide_on(&self, kit: &Kit, end: End) -> Settling {
+        let mut decided = self.decide(kit, end);
+        let mut follow = None;
+        if let (Verdict::Complete { output, next, .. }, Some(tail)) = (&mut decided.verdict, &kit.tail) {
+            let staged = self.pipeline.next_step(&self.registry, kit.lease.id, (**tail).clone(), output);
+            (*next, follow) = follow::of(staged);
+        }
+        Settling { decided, follow }
+    }
+
     /// Settles an attempt, and calls `settled` once that is inserted, or durable where that is asked for. A worker does
     /// not wait for the disk: what is announced waits.
     pub(crate) fn settle(self: &Arc<Self>, kit: Kit, end: End, settled: impl FnOnce() + Send + 'static) {
@@ -237,13 +252,13 @@ impl Executor {
         // The note that an attempt began goes once it is settled. If a kill could take back the settle of a job that may
         // start only once, nothing would tell that it had started.
         let how = Commit { durability: Durability::Synced, hold: true };
-        let decided = self.decide(&kit, end);
-        let transition = settling([(&kit, &decided)]);
+        let settling = self.decide_on(&kit, end);
+        let transition = transition([(&kit, &settling)]);
         let executor = Arc::clone(self);
         let done = move |outcome| {
             // Every settle comes by this thread, so a receiver that waits here would wait for ever.
             let _mark = WorkerMark::new(executor.waiters.key());
-            let all = vec![(kit, decided)];
+            let all = vec![(kit, settling)];
             let insisted = match outcome {
                 Err(error) if is_passing(&error) => executor.insist(&all, how).repeated(),
                 other => Insisted { outcome: other, repeated: false },
@@ -256,8 +271,9 @@ impl Executor {
 
     /// Settles attempts of relaxed jobs in one commit, and tells of them in order.
     pub(crate) fn settle_relaxed(&self, ends: Vec<(Kit, End)>) {
-        let how = Commit { durability: Durability::Relaxed, hold: self.signals.any() };
-        let all: Vec<_> = ends.into_iter().map(|(kit, end)| self.decide(&kit, end).of(kit)).collect();
+        let all: Vec<_> = ends.into_iter().map(|(kit, end)| self.decide_on(&kit, end).of(kit)).collect();
+        let follows = all.iter().any(|(_, settling)| settling.follow.is_some());
+        let how = Commit { durability: Durability::Relaxed, hold: self.signals.any() || follows };
         let insisted = self.insist(&all, how);
         self.conclude(all, insisted, how);
     }
@@ -274,11 +290,11 @@ impl Executor {
     }
 
     /// Commits until the storage has an answer. Settling goes by lease, so it may be repeated.
-    fn insist(&self, all: &[(Kit, Decided)], how: Commit) -> Insisted {
+    fn insist(&self, all: &[(Kit, Settling)], how: Commit) -> Insisted {
         let mut pause = Duration::from_millis(10);
         let mut repeated = false;
         loop {
-            match self.storage.commit(settling(all.iter().map(|(kit, decided)| (kit, decided))), how) {
+            match self.storage.commit(transition(all.iter().map(|(kit, settling)| (kit, settling))), how) {
                 Err(error) if is_passing(&error) => {
                     tracing::error!(%error, "an attempt could not be settled yet");
                     repeated = true;
@@ -291,15 +307,16 @@ impl Executor {
     }
 
     /// Announces the ends. One that cannot be stored becomes the error that says so.
-    fn conclude(&self, mut all: Vec<(Kit, Decided)>, insisted: Insisted, how: Commit) {
+    fn conclude(&self, mut all: Vec<(Kit, Settling)>, insisted: Insisted, how: Commit) {
         match insisted.outcome {
             Ok(Outcome::Settled(settled)) => self.announce(all, settled, insisted.repeated, how),
             Err(StorageError::Refused(why)) if all.len() == 1 => {
                 all = all
                     .into_iter()
-                    .map(|(kit, _)| {
+                    .map(|(kit, settling)| {
+                        settling.fail(&why);
                         let why = format!("the end of the attempt cannot be stored: {why}");
-                        self.decide(&kit, End::Failed(Failure::Unstorable(why))).of(kit)
+                        self.decide_on(&kit, End::Failed(Failure::Unstorable(why))).of(kit)
                     })
                     .collect();
                 match self.insist(&all, how) {
@@ -321,37 +338,53 @@ impl Executor {
         }
     }
 
-    fn announce(&self, all: Vec<(Kit, Decided)>, settled: Vec<Option<Settled>>, repeated: bool, how: Commit) {
+    fn announce(&self, all: Vec<(Kit, Settling)>, settled: Vec<Option<Settled>>, repeated: bool, how: Commit) {
         let mut told = Vec::with_capacity(all.len());
-        for ((kit, decided), settled) in all.into_iter().zip(settled) {
+        let (mut held, mut canceled) = (Vec::new(), Vec::new());
+        for ((kit, settling), settled) in all.into_iter().zip(settled) {
             // The answer to a repeated settle finds the lease gone if the first one had been done.
-            let Some(settled) = settled.or_else(|| repeated.then(|| expected(&decided.verdict))) else {
+            let Some(settled) = settled.or_else(|| repeated.then(|| expected(&settling.decided.verdict))) else {
                 tracing::warn!(job = %kit.lease.id, task = %kit.task, "the attempt's lease was given away, and its end is refused");
+                settling.fail("the lease of the step before was given away");
                 continue;
             };
-            let Decided { verdict, signals, error, cause } = decided;
+            let Settling { decided: Decided { verdict, signals, error, cause }, follow } = settling;
             let error = error.map(Arc::new);
             let cause: Option<Arc<str>> = cause.map(Into::into);
             for kind in signals {
                 self.emit(&kit, kind, error.clone(), cause.clone(), settled.due);
             }
-            told.push((kit, verdict, settled, error, cause));
+            held.push(kit.lease.id);
+            let Settled { state, next, canceled: steps, .. } = settled;
+            // A refused step is told of by `rejected` alone.
+            let refused = follow.and_then(|follow| follow.tell(&self.pipeline, next, &mut held));
+            let now = self.storage.clock().now();
+            for step in steps {
+                if refused != Some(step.id) {
+                    emit_discarded(&self.signals, &step, now);
+                }
+                held.push(step.id);
+                canceled.push(step);
+            }
+            told.push((kit, verdict, state, error, cause));
         }
         // Before the waiters are told: who registers too late for that must find the end in the store.
         if how.hold {
-            let ids: Vec<_> = told.iter().map(|(kit, ..)| kit.lease.id).collect();
-            self.storage.release(&ids);
+            self.storage.release(&held);
         }
-        for (kit, verdict, settled, error, cause) in told {
+        for (kit, verdict, state, error, cause) in told {
             let id = kit.lease.id;
-            if settled.state.is_ended() && self.waiters.any(id) {
+            if state.is_ended() && self.waiters.any(id) {
                 let mut ended = Ended { error: error.map(|error| (*error).clone()), ..Ended::default() };
                 ended.cause = cause.map(|cause| cause.to_string());
                 if let Verdict::Complete { output, signature, .. } = verdict {
                     (ended.output, ended.signature) = (Some(output), signature);
                 }
-                self.waiters.tell(id, Final { task: kit.task, state: settled.state, ended });
+                self.waiters.tell(id, Final { task: kit.task, state, ended });
             }
+        }
+        for step in canceled {
+            self.tell_waiters(step);
         }
     }
 
@@ -396,9 +429,22 @@ impl Kit {
     }
 }
 
-impl Decided {
+/// An end on its way into the store, and what is owed for the step that follows.
+struct Settling {
+    decided: Decided,
+    follow: Option<Follow>,
+}
+
+impl Settling {
     fn of(self, kit: Kit) -> (Kit, Self) {
         (kit, self)
+    }
+
+    /// The end was not stored, and so no step follows.
+    fn fail(self, why: &str) {
+        if let Some(follow) = self.follow {
+            follow.fail(why);
+        }
     }
 }
 
@@ -408,14 +454,14 @@ impl std::fmt::Display for Kit {
     }
 }
 
-fn settling<'a>(all: impl IntoIterator<Item = (&'a Kit, &'a Decided)>) -> Transition {
+fn transition<'a>(all: impl IntoIterator<Item = (&'a Kit, &'a Settling)>) -> Transition {
     let settlement =
-        |(kit, decided): (&Kit, &Decided)| Settlement { lease: kit.lease, verdict: decided.verdict.clone() };
+        |(kit, one): (&Kit, &Settling)| Settlement { lease: kit.lease, verdict: one.decided.verdict.clone() };
     Transition::Settle(all.into_iter().map(settlement).collect())
 }
 
 /// Logs that the storage gave no answer that settles these attempts.
-fn unsettled(all: &[(Kit, Decided)], outcome: &Result<Outcome, StorageError>) {
+fn unsettled(all: &[(Kit, Settling)], outcome: &Result<Outcome, StorageError>) {
     for (kit, _) in all {
         tracing::error!(job = %kit.lease.id, task = %kit.task, ?outcome, "an attempt could not be settled");
     }
@@ -448,7 +494,11 @@ fn expected(verdict: &Verdict) -> Settled {
         Verdict::Parked { .. } => JobState::Parked,
         Verdict::Retry { .. } | Verdict::Returned { .. } => JobState::Queued,
     };
-    Settled { state, due: None }
+    let next = match verdict {
+        Verdict::Complete { next: Some(Next::Job(_)), .. } => Some(Placed::New),
+        _ => None,
+    };
+    Settled { next, ..Settled::new(state, None) }
 }
 
 /// A number from 0 to 1, another one each time.

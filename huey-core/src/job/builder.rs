@@ -42,72 +42,81 @@ pub(crate) enum When {
     At(Timestamp),
 }
 
+/// The choices that a caller has for a job and for a step of a chain, by the same names.
+macro_rules! choices {
+    () => {
+        /// Runs the job once `delay` has passed since it was enqueued; a later step of a chain, since the step before it was
+        /// complete.
+        pub fn delay(mut self, delay: Duration) -> Self {
+            self.choices.when = When::After(delay);
+            self
+        }
+
+        /// Runs the job at `instant`; one in the past means now. Takes a [`Timestamp`] or a
+        /// [`SystemTime`](std::time::SystemTime).
+        pub fn run_at(mut self, instant: impl Into<Timestamp>) -> Self {
+            self.choices.when = When::At(instant.into());
+            self
+        }
+
+        /// Higher runs first; jobs of one priority run in the order of enqueueing. 0 unless set.
+        pub fn priority(mut self, priority: i16) -> Self {
+            self.choices.priority = Some(priority);
+            self
+        }
+
+        /// Discards the job if it has not been picked up within `after` of its enqueueing. Zero means it is late already.
+        pub fn expires(mut self, after: Duration) -> Self {
+            self.choices.expires = Some(after);
+            self
+        }
+
+        /// How many more attempts a failed one is given.
+        pub fn retries(mut self, retries: u32) -> Self {
+            self.choices.retries = Some(retries);
+            self
+        }
+
+        /// How long one attempt may take.
+        pub fn timeout(mut self, timeout: Duration) -> Self {
+            self.choices.timeout = Some(timeout);
+            self
+        }
+
+        /// A text that travels with the job. A second value under one name replaces the first.
+        pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            set_header(&mut self.choices.headers, name.into(), value.into());
+            self
+        }
+
+        /// The queue to put the job in.
+        pub fn queue(mut self, queue: impl Into<Cow<'static, str>>) -> Self {
+            self.choices.queue = Some(queue.into());
+            self
+        }
+
+        /// What must have happened before the enqueue returns.
+        pub fn durability(mut self, durability: Durability) -> Self {
+            self.choices.durability = Some(durability);
+            self
+        }
+
+        /// The key that the job is to hold alone, in the place of what its task says.
+        pub fn unique(mut self, unique: Unique) -> Self {
+            self.choices.unique = Some(unique);
+            self
+        }
+    };
+}
+pub(super) use choices;
+
 impl<T: Task> Job<T> {
     #[doc(hidden)]
     pub fn new(args: T) -> Self {
         Self { args, choices: Choices::default() }
     }
 
-    /// Runs the job once `delay` has passed since it was enqueued.
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.choices.when = When::After(delay);
-        self
-    }
-
-    /// Runs the job at `instant`; one in the past means now. Takes a [`Timestamp`] or a
-    /// [`SystemTime`](std::time::SystemTime).
-    pub fn run_at(mut self, instant: impl Into<Timestamp>) -> Self {
-        self.choices.when = When::At(instant.into());
-        self
-    }
-
-    /// Higher runs first; jobs of one priority run in the order of enqueueing. 0 unless set.
-    pub fn priority(mut self, priority: i16) -> Self {
-        self.choices.priority = Some(priority);
-        self
-    }
-
-    /// Discards the job if it has not been picked up within `after` of its enqueueing. Zero means it is late already.
-    pub fn expires(mut self, after: Duration) -> Self {
-        self.choices.expires = Some(after);
-        self
-    }
-
-    /// How many more attempts a failed one is given.
-    pub fn retries(mut self, retries: u32) -> Self {
-        self.choices.retries = Some(retries);
-        self
-    }
-
-    /// How long one attempt may take.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.choices.timeout = Some(timeout);
-        self
-    }
-
-    /// A text that travels with the job. A second value under one name replaces the first.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        set_header(&mut self.choices.headers, name.into(), value.into());
-        self
-    }
-
-    /// The queue to put the job in.
-    pub fn queue(mut self, queue: impl Into<Cow<'static, str>>) -> Self {
-        self.choices.queue = Some(queue.into());
-        self
-    }
-
-    /// What must have happened before the enqueue returns.
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.choices.durability = Some(durability);
-        self
-    }
-
-    /// The key that the job is to hold alone, in the place of what its task says.
-    pub fn unique(mut self, unique: Unique) -> Self {
-        self.choices.unique = Some(unique);
-        self
-    }
+    choices!();
 
     /// The arguments.
     pub fn args(&self) -> &T {

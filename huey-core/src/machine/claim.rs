@@ -8,7 +8,7 @@ use super::item::{Effect, Item, Key, Note, ResultItem};
 use super::ready::Turn;
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
-use super::{Fetch, body, control};
+use super::{Fetch, body, control, flow};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
@@ -87,6 +87,7 @@ impl Claim<'_> {
         ended: &mut Vec<Discarded>,
         decided: &mut Decided,
     ) -> Result<(), Refusal> {
+        let before = ended.len();
         if work.item.flags.canceled() {
             ended.push(control::end(self.state, self.fetch, work, self.keep, self.now, decided)?);
         } else if let Some(mark) = self.revocation(work, decided) {
@@ -99,6 +100,10 @@ impl Claim<'_> {
             ended.push(self.condemn(work, decided)?);
         } else {
             claimed.push(self.start(work, decided)?);
+        }
+        if let Some(end) = ended.get(before) {
+            let cause = flow_cause(end);
+            ended.extend(flow::fail(self.state, work.item.counter, &cause, self.now, decided));
         }
         Ok(())
     }
@@ -207,6 +212,12 @@ enum Suspicion<'a> {
     Wait,
     /// One of these may start, and nothing else.
     Alone(Vec<&'a Work>),
+}
+
+/// Why the later steps of a job are canceled that ended so.
+pub(super) fn flow_cause(end: &Discarded) -> String {
+    let why = end.ended.cause.as_deref().unwrap_or_default();
+    format!("the step before, {}, is {}: {why}", end.id, end.state)
 }
 
 /// What is left of a job that ended: its result, or nothing if none is kept.

@@ -7,7 +7,7 @@ use super::decide::{self, Decided, Refusal};
 use super::item::{Effect, Item, Key, Note};
 use super::state::State;
 use super::work::{Phase, Work, WorkItem};
-use super::{Fetch, body, query, settle};
+use super::{Fetch, body, flow, query, settle};
 use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{
@@ -34,7 +34,10 @@ pub(super) fn cancel(
     let mut decided = Decided::default();
     let canceled = match state.work_of(id) {
         Some(work) if matches!(work.item.phase, Phase::Waiting | Phase::Parked) => {
-            Canceled::Ended(Box::new(end(state, fetch, work, keep, now, &mut decided)?))
+            let end = end(state, fetch, work, keep, now, &mut decided)?;
+            let cause = super::claim::flow_cause(&end);
+            let steps = flow::fail(state, work.item.counter, &cause, now, &mut decided);
+            Canceled::Ended(std::iter::once(end).chain(steps).collect())
         }
         Some(work) if work.item.phase == Phase::Running => {
             let item = WorkItem { flags: work.item.flags.with_canceled(), ..work.item };
@@ -78,7 +81,7 @@ pub(super) fn reschedule(
             decided.effects.push(Effect::Put(Item::Work(WorkItem { at, ..work.item })));
             decided.touched.push(work.item.counter);
             let waits = if at > now { JobState::Scheduled } else { JobState::Queued };
-            Rescheduled::Moved(Settled { state: waits, due: Some(at) })
+            Rescheduled::Moved(Settled::new(waits, Some(at)))
         }
         _ => state_of(state, fetch, id, now)?.map_or(Rescheduled::Missing, Rescheduled::Not),
     };
@@ -96,11 +99,13 @@ pub(super) fn kept_body(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<O
     state.work_of(id).filter(|work| stands_still(work)).map(|work| body(fetch, work.body)).transpose()
 }
 
-pub(super) fn purge(state: &State, id: JobId) -> Decided {
+pub(super) fn purge(state: &State, id: JobId, now: Timestamp) -> Decided {
     let mut decided = Decided::default();
     let stands = state.work_of(id).filter(|work| stands_still(work));
     if let Some(work) = stands {
         decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
+        let cause = format!("the step before, {id}, was purged");
+        flow::fail(state, work.item.counter, &cause, now, &mut decided);
     }
     decided.outcome = Some(Outcome::Purged(stands.is_some()));
     decided

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::claim;
-use super::control;
 use super::item::{Effect, Item, Key};
 use super::schedule;
 use super::settle;
@@ -11,6 +10,7 @@ use super::state::State;
 use super::unique::Gate;
 use super::work::{Flags, Phase, WorkItem};
 use super::{Fetch, query};
+use super::{control, flow};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::store::{NewJob, Outcome, Placed, StorageError, Transition};
@@ -58,7 +58,7 @@ pub(crate) fn decide(
         Transition::Plan(plan) => Ok(schedule::plan(state, plan, now)),
         Transition::Cancel { id, keep } => control::cancel(state, fetch, id, keep, now),
         Transition::Reschedule { id, at } => control::reschedule(state, fetch, id, at, now),
-        Transition::Purge { id } => Ok(control::purge(state, id)),
+        Transition::Purge { id } => Ok(control::purge(state, id, now)),
         Transition::Replay { of, job } => control::replay(state, fetch, of, *job, now),
         Transition::Revoke { task, mark } => Ok(control::revoke(state, task, mark, now)),
         Transition::Progress { lease, progress } => control::progress(state, fetch, lease, progress),
@@ -123,13 +123,13 @@ pub(super) fn place(
         let stored = !matches!(became, Placed::Existing(_));
         placed.push(became);
         if stored {
-            store(job, &mut names, decided);
+            store(state, job, &mut names, decided);
         }
     }
     Ok(placed)
 }
 
-fn store(job: NewJob, names: &mut NewNames<'_>, decided: &mut Decided) {
+fn store(state: &State, job: NewJob, names: &mut NewNames<'_>, decided: &mut Decided) {
     let task = names.number(&job.task, &mut decided.effects);
     let queue = names.number(&job.queue, &mut decided.effects);
     let item = WorkItem {
@@ -147,8 +147,12 @@ fn store(job: NewJob, names: &mut NewNames<'_>, decided: &mut Decided) {
         crashes: 0,
         crash_limit: job.crash_limit,
         refunds: 0,
-        flags: Flags::new(job.at_most_once, job.durability == Durability::Synced),
+        flags: Flags::new(job.at_most_once, job.durability == Durability::Synced, job.flow.is_some()),
     };
+    if let Some(flow) = &job.flow {
+        let number = |text: &str, effects: &mut Vec<Effect>| names.number(text, effects);
+        flow::begin(state, job.id, queue, flow, number, &mut decided.effects);
+    }
     decided.touched.push(item.counter);
     decided.effects.push(Effect::Put(Item::Body(item.counter, job.body)));
     decided.effects.push(Effect::Put(Item::Work(item)));

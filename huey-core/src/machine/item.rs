@@ -40,6 +40,8 @@ pub(crate) enum Item {
     Schedule(ScheduleItem),
     /// The mark of a task whose jobs are to be discarded.
     Revocation { task: String, mark: Revocation },
+    /// The later steps of a chain.
+    Flow(FlowItem),
 }
 
 /// The name of an item that can be dropped.
@@ -52,6 +54,8 @@ pub(crate) enum Key {
     Unique(Bytes),
     Schedule(String),
     Revocation(String),
+    /// By the counter of the last step.
+    Flow(u64),
 }
 
 /// A held unique key. It goes with its holder's end, unless it is held for a time.
@@ -76,6 +80,21 @@ pub(crate) struct ScheduleItem {
     pub(crate) decided: Vec<Decision>,
     pub(crate) revision: u64,
     pub(crate) choices: Bytes,
+}
+
+/// The steps of a chain whose turn has not come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FlowItem {
+    /// The counter of the last step.
+    pub(crate) last: u64,
+    /// Their ids' time in milliseconds.
+    pub(crate) made: u64,
+    /// The queue of the job whose turn it is: theirs is not settled yet.
+    pub(crate) queue: u32,
+    /// How long their records are kept should they be canceled, in seconds.
+    pub(crate) keep: u64,
+    /// Their tasks, by number.
+    pub(crate) tasks: Vec<u32>,
 }
 
 /// A decision about ticks, so that one whose answer was lost can be repeated, whatever was decided since.

@@ -6,6 +6,7 @@
 mod claim;
 mod control;
 mod decide;
+mod flow;
 mod homes;
 mod index;
 mod item;

@@ -56,6 +56,12 @@ pub(super) fn job(
             Ok(Box::new(past(state, result)))
         });
     }
+    if let Some(flow) = state.flows.of_step(id.counter()) {
+        let step = flow.step(id.counter(), now);
+        if step.id(state.salt) == id {
+            return Ok(Ok(Box::new(row(state, &step, JobState::Awaiting, Ended::default(), Bytes::default()))));
+        }
+    }
     let existed = id.salt() == state.salt && id.counter() < state.reserved;
     Ok(Err(if existed { Missing::Gone } else { Missing::NeverExisted }))
 }

@@ -8,7 +8,7 @@ use super::decide::{Decided, Refusal};
 use super::item::{Effect, Item, Note};
 use super::state::State;
 use super::work::{Phase, Work, WorkItem};
-use super::{Fetch, body};
+use super::{Fetch, body, flow};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
@@ -40,13 +40,14 @@ pub(super) fn settle(
             continue;
         };
         decided.touched.push(work.item.counter);
-        all.push(Some(settle_one(fetch, work, verdict, now, &mut decided)?));
+        all.push(Some(settle_one(state, fetch, work, verdict, now, &mut decided)?));
     }
     decided.outcome = Some(Outcome::Settled(all));
     Ok(decided)
 }
 
 fn settle_one(
+    state: &State,
     fetch: &dyn Fetch,
     work: &Work,
     verdict: Verdict,
@@ -54,15 +55,44 @@ fn settle_one(
     decided: &mut Decided,
 ) -> Result<Settled, Refusal> {
     let before = work.item;
+    let waits = |item: WorkItem| {
+        Settled::new(if item.at > now { JobState::Scheduled } else { JobState::Queued }, Some(item.at))
+    };
+    let (verdict, next) = match verdict {
+        Verdict::Complete { output, signature, keep, next } => {
+            (Verdict::Complete { output, signature, keep, next: None }, next)
+        }
+        verdict => (verdict, None),
+    };
+    let mut settled = settle_job(fetch, work, verdict, now, decided, &waits)?;
+    match (settled.state, next) {
+        (JobState::Complete, Some(next)) => {
+            (settled.next, settled.canceled) = flow::follow(state, fetch, before.counter, next, now, decided)?;
+        }
+        (ended, _) if ended.is_ended() && ended != JobState::Complete => {
+            let cause = format!("the step before, {}, is {ended}", before.id(state.salt));
+            settled.canceled = flow::fail(state, before.counter, &cause, now, decided);
+        }
+        _ => {}
+    }
+    Ok(settled)
+}
+
+/// What becomes of the job itself.
+fn settle_job(
+    fetch: &dyn Fetch,
+    work: &Work,
+    verdict: Verdict,
+    now: Timestamp,
+    decided: &mut Decided,
+    waits: &dyn Fn(WorkItem) -> Settled,
+) -> Result<Settled, Refusal> {
+    let before = work.item;
     let started = Some(before.at);
     let put = &mut decided.effects;
-    let waits = |item: WorkItem| Settled {
-        state: if item.at > now { JobState::Scheduled } else { JobState::Queued },
-        due: Some(item.at),
-    };
-    let ended = |state| Settled { state, due: None };
+    let ended = |state| Settled::new(state, None);
     Ok(match verdict {
-        Verdict::Complete { output, signature, keep } => {
+        Verdict::Complete { output, signature, keep, .. } => {
             let end = Ended { output: Some(output), signature, started, ..Ended::default() };
             put.push(result(fetch, work, Phase::Complete, end, keep, now)?);
             ended(JobState::Complete)

@@ -6,6 +6,7 @@ mod check;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::flow::Flows;
 use super::homes::Homes;
 use super::index::{Index, Target};
 use super::item::ScheduleItem;
@@ -51,6 +52,7 @@ pub(crate) struct State {
     pub(crate) values: BTreeMap<String, Place>,
     pub(crate) uniques: Uniques,
     pub(crate) schedules: BTreeMap<String, (ScheduleItem, Place)>,
+    pub(crate) flows: Flows,
     /// Tasks whose jobs are discarded.
     pub(crate) revocations: BTreeMap<String, (Revocation, Place)>,
     /// Dead and lost jobs, by when they ended.

@@ -158,12 +158,13 @@ impl Gate<'_> {
         let id = super::work::id_of(held.made, held.holder, self.state.salt);
         let work = self.state.work(held.holder).map(|work| work.item);
         let waits = work.filter(|work| matches!(work.phase, Phase::Waiting | Phase::Parked));
+        let replaceable = waits.filter(|work| !work.flags.in_flow());
         let holds = match held.hold {
             Hold::Pending => waits.is_some(),
             Hold::Active => work.is_some(),
             Hold::Until(end) => self.now <= end,
         };
-        holds.then_some((id, waits))
+        holds.then_some((id, replaceable))
     }
 
     fn replace(

@@ -60,9 +60,19 @@ impl Flags {
     const SYNCED: u8 = 2;
     const RESCUED: u8 = 4;
     const CANCELED: u8 = 8;
+    const IN_FLOW: u8 = 16;
 
-    pub(crate) fn new(at_most_once: bool, synced: bool) -> Self {
-        Self((u8::from(at_most_once) * Self::AT_MOST_ONCE) | (u8::from(synced) * Self::SYNCED))
+    pub(crate) fn new(at_most_once: bool, synced: bool, in_flow: bool) -> Self {
+        Self(
+            (u8::from(at_most_once) * Self::AT_MOST_ONCE)
+                | (u8::from(synced) * Self::SYNCED)
+                | (u8::from(in_flow) * Self::IN_FLOW),
+        )
+    }
+
+    /// Whether it is a step of a chain.
+    pub(crate) fn in_flow(self) -> bool {
+        self.0 & Self::IN_FLOW != 0
     }
 
     pub(crate) fn at_most_once(self) -> bool {

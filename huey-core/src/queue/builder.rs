@@ -182,16 +182,8 @@ impl HueyBuilder {
         check_zones(&registry)?;
         let storage = storage.open_storage(self.storage)?;
         let (signals, waiters) = (Arc::new(self.signals), Waiters::default());
-        let executor = Executor::new(
-            Arc::clone(&storage),
-            registry.clone(),
-            Arc::clone(&signals),
-            waiters.clone(),
-            self.data,
-            self.defaults,
-        );
-        let pipeline = Pipeline::new(storage, signals, waiters, self.hooks, self.defaults);
-        let pipeline = Arc::new(pipeline);
+        let pipeline = Arc::new(Pipeline::new(storage, signals, waiters, self.hooks, self.defaults));
+        let executor = Executor::new(Arc::clone(&pipeline), registry.clone(), self.data);
         let ticker = Arc::new(Ticker::new(Arc::clone(&pipeline), registry));
         let inner = Inner { pipeline, executor: Arc::new(executor), ticker, process: std::process::id() };
         Ok(Huey { inner: Arc::new(inner), parent: None })

@@ -8,11 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Huey;
-use crate::enqueue::{Enqueued, Registered};
-#[expect(unused_imports, reason = "named by the documentation")]
-use crate::error::Error;
-use crate::error::Result;
-use crate::handle::JobHandle;
+use crate::enqueue::{Chain, Enqueued, Registered};
+use crate::error::{Error, Result};
+use crate::handle::{ChainHandle, JobHandle};
 use crate::job::Job;
 use crate::task::Task;
 
@@ -46,6 +44,21 @@ impl<T: Registered> Job<T> {
             huey.inner.pipeline.submit(self, huey.origin(), move |result| teller.tell(result));
         }
         EnqueueFuture { told, huey: huey.clone(), task: PhantomData }
+    }
+}
+
+impl<T: Registered> Chain<T> {
+    /// Stores the first step, and with it what is to follow.
+    ///
+    /// # Errors
+    ///
+    /// As [`Job::enqueue`], for the first step; [`Error::is_codec`] also if the arguments of a later one cannot be stored;
+    /// [`Error::is_conflict`] if the first one is answered with a job that is there, since that has no part in this chain.
+    pub fn enqueue(self, huey: &Huey) -> Result<ChainHandle<T::Output>> {
+        huey.check_process()?;
+        let ids = huey.inner.pipeline.enqueue_chain(self.into_steps(), huey.origin())?;
+        let Some(last) = ids.last().copied() else { return Err(Error::damaged("a chain has no steps")) };
+        Ok(ChainHandle::new(ids, huey.handle_of::<T>(Enqueued { id: last, is_new: true })))
     }
 }
 

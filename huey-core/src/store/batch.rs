@@ -195,7 +195,7 @@ mod tests {
     use crate::store::Body;
 
     fn body(counter: u64, bytes: usize) -> Effect {
-        Effect::Put(Item::Body(counter, Body { head: vec![].into(), args: vec![9; bytes].into() }))
+        Effect::Put(Item::Body(counter, Body { head: vec![].into(), args: vec![9; bytes].into(), ..Body::default() }))
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub enum Revocation {
 /// What became of a job that was to be canceled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Canceled {
-    /// It waited, and has ended.
-    Ended(Box<Discarded>),
+    /// It waited, and has ended, and the later steps of its chain with it.
+    Ended(Vec<Discarded>),
     /// It runs under this lease, and will not be attempted again.
     Stopping(Lease),
     /// It had ended so before.
@@ -40,7 +40,7 @@ pub enum Canceled {
 }
 
 /// What became of a job that was to be moved to another time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Rescheduled {
     /// It waits for that.
     Moved(Settled),

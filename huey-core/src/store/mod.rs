@@ -36,6 +36,6 @@ pub use storage::{
     Version,
 };
 pub use transition::{
-    Body, Claimed, Discarded, Ended, Lease, NewJob, Outcome, Placed, Row, Settled, Settlement, Tasks, Transition,
-    UniqueKey, Verdict,
+    Body, Claimed, Discarded, Ended, Flow, Lease, NewJob, Next, Outcome, Placed, Row, Settled, Settlement, Tasks,
+    Transition, UniqueKey, Verdict,
 };

@@ -56,7 +56,7 @@ impl Bench {
         self.next += 1;
         let job = NewJob {
             durability: Durability::Relaxed,
-            body: Body { head: vec![1].into(), args: vec![2; bytes].into() },
+            body: Body { head: vec![1].into(), args: vec![2; bytes].into(), ..Body::default() },
             ..new_job(job_id(NOW, self.next - 1, self.salt))
         };
         Transition::Enqueue { jobs: vec![job] }
@@ -74,7 +74,8 @@ fn write(bytes: usize) -> Transition {
 
 fn complete(outcome: &Outcome) -> Transition {
     let Outcome::Claimed { claimed, .. } = outcome else { panic!("a claim gave {outcome:?}") };
-    let verdict = |_| Verdict::Complete { output: vec![4; 9].into(), signature: 0, keep: Duration::from_secs(9) };
+    let verdict =
+        |_| Verdict::Complete { output: vec![4; 9].into(), signature: 0, keep: Duration::from_secs(9), next: None };
     Transition::Settle(claimed.iter().map(|one| Settlement { lease: one.lease, verdict: verdict(one) }).collect())
 }
 

@@ -221,17 +221,42 @@ pub struct NewJob {
     pub unique: Option<UniqueKey>,
     /// Values to store in the same commit, if the job is stored.
     pub writes: Vec<(String, Bytes)>,
+    /// The chain it belongs to, if it does.
+    pub flow: Option<Flow>,
     /// Its envelope and arguments.
     pub body: Body,
 }
 
-/// The envelope and the arguments of a job: two byte strings that a storage never looks into.
+/// The steps of a chain that come after a job. They are no jobs yet, but have ids: their counters follow the job's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// The names of their tasks, in order.
+    pub tasks: Vec<String>,
+    /// How long the records of those are kept that are canceled, in whole seconds.
+    pub keep: Duration,
+}
+
+/// What follows a step that is complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Next {
+    /// The next step, which is stored in the same commit.
+    Job(Box<NewJob>),
+    /// It was refused, and the chain ends here.
+    Refused {
+        /// Why.
+        cause: String,
+    },
+}
+
+/// The envelope and the arguments of a job, and what is to follow it: byte strings that a storage never looks into.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
     /// The envelope; it stays with the result.
     pub head: Bytes,
     /// The arguments.
     pub args: Bytes,
+    /// What is to follow it; empty if nothing is.
+    pub rest: Bytes,
 }
 
 /// Which tasks a claim takes.
@@ -328,6 +353,8 @@ pub enum Verdict {
         signature: u32,
         /// How long the result is kept; zero keeps none.
         keep: Duration,
+        /// What follows it.
+        next: Option<Next>,
     },
     /// It waits for another attempt.
     Retry {
@@ -368,12 +395,24 @@ pub enum Verdict {
 }
 
 /// A job after its attempt was settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settled {
     /// Its state.
     pub state: JobState,
     /// When it is due, if it waits.
     pub due: Option<Timestamp>,
+    /// What became of the next step, if that was to be stored.
+    pub next: Option<Placed>,
+    /// Later steps that were canceled with it, in order.
+    pub canceled: Vec<Discarded>,
+}
+
+impl Settled {
+    /// A job in that state that nothing followed.
+    #[must_use]
+    pub fn new(state: JobState, due: Option<Timestamp>) -> Self {
+        Self { state, due, next: None, canceled: Vec::new() }
+    }
 }
 
 /// How a job ended, or why it stands still.

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -39,33 +38,6 @@ pub trait Continues: Task {
     type Rest: Serialize + DeserializeOwned + Send + 'static;
 
     fn join(first: Self::First, rest: Self::Rest) -> Self;
-}
-
-/// The next step of a chain: a task and every stored argument but the first, which the step before supplies.
-///
-/// Made by `task::with(..)`.
-#[must_use = "a step does nothing until it follows a job and the chain is enqueued"]
-pub struct Step<T: Continues> {
-    rest: T::Rest,
-    task: PhantomData<fn() -> T>,
-}
-
-impl<T: Continues> Step<T> {
-    #[doc(hidden)]
-    pub fn new(rest: T::Rest) -> Self {
-        Self { rest, task: PhantomData }
-    }
-
-    /// The job's arguments, once the step before has yielded the first of them.
-    pub fn join(self, first: T::First) -> T {
-        T::join(first, self.rest)
-    }
-}
-
-impl<T: Continues> fmt::Debug for Step<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Step({})", T::DEFINITION.name)
-    }
 }
 
 /// What the attribute writes down of a task.

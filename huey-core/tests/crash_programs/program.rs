@@ -62,7 +62,7 @@ pub(crate) struct Program {
 fn body(seed: u64, bytes: usize) -> Body {
     let mut random = Random::new(seed);
     let args: Vec<u8> = (0..bytes).map(|_| random.number().to_le_bytes()[0]).collect();
-    Body { head: seed.to_le_bytes().to_vec().into(), args: args.into() }
+    Body { head: seed.to_le_bytes().to_vec().into(), args: args.into(), ..Body::default() }
 }
 
 impl Program {
@@ -320,6 +320,7 @@ impl Program {
                 at_most_once: self.random.one_in(8),
                 crash_limit: *self.random.pick(&[0, 1, 2, 3]),
                 unique: self.unique(),
+                flow: None,
                 writes: Vec::new(),
                 body: body(counter, bytes),
             });
@@ -382,7 +383,7 @@ impl Program {
                 0..6 => {
                     let bytes = if self.random.one_in(20) { 20_000 } else { self.random.below(200) };
                     let output = body(lease.id.counter() ^ u64::from(lease.claim) << 32, bytes).args;
-                    Verdict::Complete { output, signature: 7, keep }
+                    Verdict::Complete { output, signature: 7, keep, next: None }
                 }
                 6..9 => Verdict::Retry {
                     delay: Duration::from_millis(*self.random.pick(&[0, 30, 3_000])),

@@ -34,6 +34,11 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Flow(last)) => {
+                if let Some(old) = self.flows.remove(*last) {
+                    self.homes.lose(old);
+                }
+            }
             Effect::Drop(Key::Unique(key)) => {
                 if let Some(old) = self.uniques.remove(key) {
                     self.homes.lose(old);
@@ -57,6 +62,7 @@ impl State {
             Item::Result(result) => self.put_result(result, place),
             Item::Value { key, .. } => self.values.insert(key.clone(), place).unwrap_or_default(),
             Item::Unique(item) => self.uniques.put(item, place),
+            Item::Flow(item) => self.flows.put(item, place),
             Item::Revocation { task, mark } => {
                 let old = self.revocations.insert(task.clone(), (*mark, place));
                 old.map(|(_, place)| place).unwrap_or_default()
@@ -195,6 +201,7 @@ impl State {
             },
             Item::Value { key, .. } => self.values.get(key).copied(),
             Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
+            Item::Flow(item) => self.flows.home(item.last),
             Item::Revocation { task, .. } => self.revocations.get(task).map(|(_, home)| *home),
             Item::Schedule(item) => self.schedules.get(&item.name).map(|(_, home)| *home),
         };
@@ -208,7 +215,7 @@ impl State {
 }
 
 impl WorkItem {
-    fn unknown(counter: u64) -> Self {
+    pub(crate) fn unknown(counter: u64) -> Self {
         Self {
             counter,
             made: 0,

@@ -31,6 +31,7 @@ impl State {
         places.extend(self.values.values().copied());
         places.extend(self.schedules.values().map(|(_, home)| *home));
         places.extend(self.revocations.values().map(|(_, home)| *home));
+        places.extend(self.flows.homes());
         places.extend(self.uniques.all().map(|(_, held)| held.home));
         places.retain(|place| !place.is_none());
         places
@@ -148,6 +149,7 @@ impl State {
         same("values", &self.values, &other.values)?;
         same("revocations", &self.revocations, &other.revocations)?;
         same("given up", &self.given_up, &other.given_up)?;
+        same("flows", &self.flows, &other.flows)?;
         same("schedules", &self.schedules, &other.schedules)?;
         let uniques = |state: &Self| state.uniques.all().map(|(key, held)| (key.clone(), *held)).collect::<Vec<_>>();
         same("unique keys", &uniques(self), &uniques(other))?;

@@ -41,9 +41,7 @@ fn cancel_waiting(subject: &dyn Subject) {
     let (id, forgotten) = (kit.add(|_| {}), kit.add(|_| {}));
     let canceled = cancel(&kit, id, 60);
     // Over a network the answer of the first may be lost.
-    assert!(
-        matches!(canceled, Canceled::Ended(end) if end.id == id && end.state == JobState::Canceled) || !kit.is_sure()
-    );
+    assert!(matches!(&canceled, Canceled::Ended(ends) if ends.iter().any(|end| end.id == id)) || !kit.is_sure());
     assert_eq!(kit.state(id), JobState::Canceled);
     assert_eq!(cancel(&kit, id, 60), Canceled::Over(JobState::Canceled));
     cancel(&kit, forgotten, 0);

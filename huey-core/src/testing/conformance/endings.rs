@@ -127,7 +127,7 @@ fn many(subject: &dyn Subject) {
     let settlements: Vec<_> = leases.iter().map(one).collect();
     let outcome = kit.commit(Transition::Settle(settlements), SYNCED);
     let Outcome::Settled(all) = outcome else { panic!("a settle gave {outcome:?}") };
-    assert_eq!((all.len(), all[10], all[50]), (51, None, None), "a stale lease, and one that came twice");
+    assert_eq!((all.len(), &all[10], &all[50]), (51, &None, &None), "a stale lease, and one that came twice");
     for (at, id) in ids(&claimed).into_iter().enumerate() {
         assert_eq!(kit.state(id), if at == 10 { JobState::Running } else { JobState::Complete });
     }
@@ -154,7 +154,7 @@ fn bound(subject: &dyn Subject) {
     let end = |keep| {
         let id = kit.add(|_| ());
         let claimed = kit.claim_one();
-        kit.settle(claimed.lease, Verdict::Complete { output: vec![1].into(), signature: 0, keep });
+        kit.settle(claimed.lease, Verdict::Complete { output: vec![1].into(), signature: 0, keep, next: None });
         id
     };
     let short: Vec<_> = (0..10).map(|_| end(Duration::from_secs(50))).collect();

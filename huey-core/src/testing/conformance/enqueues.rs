@@ -67,7 +67,7 @@ fn not_revived(subject: &dyn Subject) {
     kit.enqueue(vec![job.clone()]);
     let claimed = kit.claim_one();
     let keep = Duration::ZERO;
-    kit.settle(claimed.lease, Verdict::Complete { output: Vec::new().into(), signature: 0, keep });
+    kit.settle(claimed.lease, Verdict::Complete { output: Vec::new().into(), signature: 0, keep, next: None });
     kit.enqueue(vec![job.clone()]);
     assert_eq!((kit.state(job.id), kit.claim(9).len()), (JobState::Gone, 0));
 }

@@ -136,7 +136,7 @@ impl<'a> Kit<'a> {
         NewJob {
             run_at: self.now(),
             crash_limit: 3,
-            body: Body { head: b"head".to_vec().into(), args: args.into() },
+            body: Body { head: b"head".to_vec().into(), args: args.into(), ..Body::default() },
             ..new_job(id)
         }
     }
@@ -267,7 +267,7 @@ impl<'a> Kit<'a> {
 }
 
 pub(super) fn complete(output: &[u8]) -> Verdict {
-    Verdict::Complete { output: output.to_vec().into(), signature: 1, keep: KEEP }
+    Verdict::Complete { output: output.to_vec().into(), signature: 1, keep: KEEP, next: None }
 }
 
 pub(super) fn retry(seconds: u64) -> Verdict {

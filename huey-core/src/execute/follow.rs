@@ -1,0 +1,80 @@
+//! The next step of a chain, between its hooks and the commit that settles the step before it.
+
+use crate::enqueue::{After, EnqueueOutcome, Passed, Pipeline, Unstaged};
+use crate::error::Error;
+use crate::id::JobId;
+use crate::store::{Next, Placed};
+
+/// What is owed for a step once the end of the one before it is stored.
+pub(super) enum Follow {
+    /// It passed its hooks.
+    Staged(Box<After>),
+    /// A hook pointed to another job.
+    Existing(JobId, Box<After>),
+    /// It was refused, by a hook or because it cannot be made.
+    Refused(Option<Box<After>>, Error),
+}
+
+/// What is settled with the end of the step before, and what is owed then.
+pub(super) fn of(staged: Result<Option<Passed>, Unstaged>) -> (Option<Next>, Option<Follow>) {
+    match staged {
+        Ok(None) => (None, None),
+        Ok(Some(Passed::Staged(staged))) => {
+            let (job, after) = (staged.job, staged.after);
+            (Some(Next::Job(Box::new(job))), Some(Follow::Staged(Box::new(after))))
+        }
+        Ok(Some(Passed::Found(id, after))) => {
+            (Some(Next::Refused { cause: format!("duplicate of {id}") }), Some(Follow::Existing(id, after)))
+        }
+        // One that was told of already does not come from here.
+        Ok(Some(Passed::Existing(existing))) => {
+            (Some(Next::Refused { cause: format!("duplicate of {}", existing.id) }), None)
+        }
+        Err(Unstaged { error, after }) => {
+            let cause = match error.refused_by() {
+                Some((hook, reason)) => format!("rejected by {hook}: {reason}"),
+                None => error.to_string(),
+            };
+            (Some(Next::Refused { cause }), Some(Follow::Refused(after, error)))
+        }
+    }
+}
+
+impl Follow {
+    /// Tells what became of the step: its signals, and the callbacks of its hooks. The id of one that is told of as rejected.
+    pub(super) fn tell(self, pipeline: &Pipeline, next: Option<Placed>, held: &mut Vec<JobId>) -> Option<JobId> {
+        match (self, next) {
+            (Self::Staged(after), Some(Placed::New | Placed::Replaced(_))) => {
+                held.push(after.notice.id);
+                pipeline.stored(*after);
+                None
+            }
+            (Self::Staged(after), _) => {
+                let reason = "another job holds its unique key".to_owned();
+                after.settle(&EnqueueOutcome::Refused { hook: "unique".into(), reason });
+                None
+            }
+            (Self::Existing(id, after), _) => {
+                after.settle(&EnqueueOutcome::Existing(id));
+                None
+            }
+            (Self::Refused(Some(after), error), _) => {
+                let id = after.notice.id;
+                let is_told = error.refused_by().is_some();
+                pipeline.refuse(*after, &error);
+                is_told.then_some(id)
+            }
+            (Self::Refused(None, error), _) => {
+                tracing::error!(%error, "the next step of a chain cannot be made");
+                None
+            }
+        }
+    }
+
+    /// The end of the step before was not stored.
+    pub(super) fn fail(self, why: &str) {
+        if let Self::Staged(after) | Self::Existing(_, after) | Self::Refused(Some(after), _) = self {
+            after.settle(&EnqueueOutcome::Failed(why.to_owned()));
+        }
+    }
+}
