@@ -24,7 +24,7 @@ fn second(number: u64, add: u64) -> u64 {
 }
 
 #[task(retention = "1d")]
-async fn last(sum: u64) -> String {
+fn last(sum: u64) -> String {
     sum.to_string()
 }
 

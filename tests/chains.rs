@@ -26,7 +26,7 @@ fn times(a: i64, b: i64) -> i64 {
 
 #[task]
 async fn show(value: i64) -> String {
-    value.to_string()
+    std::future::ready(value.to_string()).await
 }
 
 #[task(durability = relaxed)]

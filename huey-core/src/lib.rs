@@ -54,8 +54,8 @@ pub mod __private {
     pub use crate::execute::context_of;
     pub use crate::task::{
         Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Missed, Need,
-        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Storable, Task,
-        UniqueRule, check_cron, check_every, encode_key, kind,
+        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Storable,
+        TakesFrom, Task, UniqueRule, check_cron, check_every, encode_key, kind,
     };
     pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result, Step};
 }

@@ -270,7 +270,14 @@ fn flow(task: &Task) -> TokenStream {
         _ => (quote!(#p::Kept<(#(#rest_types,)*), __ARGS>), quote!(#p::Kept((#(#rest_names,)*)))),
     };
     let first_pattern = first_name.map_or_else(|| quote!(()), ToTokens::to_token_stream);
+    let takes = types.first().map(|first| {
+        quote! {
+            #[automatically_derived]
+            impl<__Prev> #p::TakesFrom<__Prev, #first> for #name {}
+        }
+    });
     quote! {
+        #takes
         #[automatically_derived]
         impl #p::Task for #name {
             type Output = #output;

@@ -77,6 +77,7 @@ fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
                 #never
             }
         }
+        impl<__Prev, __Output> #p::TakesFrom<__Prev, __Output> for #name {}
         #inherent
     };
     let rest = expand::unnamed(task, &[parts]);

@@ -30,7 +30,8 @@ use quote::quote;
 /// - `welcome::enqueue(&huey, ..)`: stores a job, returns its handle;
 /// - `welcome::enqueue_async(&huey, ..)`: the same without blocking a thread;
 /// - `welcome::map(&huey, [(7, "Ada".into())])`: stores a job for each tuple of arguments, all or none; `map_async` too;
-/// - `welcome::with(..)`: every argument but the first, for the next step of a chain.
+/// - `welcome::with(..)`: every argument but the first, for the next step of a chain: `other::job(..).then(welcome::with(..))`;
+/// - `welcome::NAME`: the stored name.
 ///
 /// ```
 /// use huey::{Huey, task};

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::job::{Choices, Job, Origin, Step};
 use crate::store::Flow;
-use crate::task::{Continues, Task};
+use crate::task::{Continues, TakesFrom, Task};
 
 /// The version of what is stored of the steps to come.
 const VERSION: u8 = 1;
@@ -25,11 +25,11 @@ const VERSION: u8 = 1;
 /// then. If a step ends otherwise than complete, the later ones are canceled, with the cause.
 ///
 /// ```no_run
-/// # use huey_core::{Continues, Huey, Job, Registered, Result, Step};
+/// # use huey_core::{Huey, __private::Continues, Job, Registered, Result, Step};
 /// # fn show<fetch, count>(huey: &Huey, fetch: Job<fetch>, count: Step<count>) -> Result<()>
-/// # where fetch: Registered, count: Registered + Continues<First = fetch::Output> {
+/// # where fetch: Registered, count: Registered + Continues, Step<count>: huey_core::Follows<fetch, fetch::Output> {
 /// let chain = fetch.then(count).enqueue(huey)?;
-/// let words = chain.wait(std::time::Duration::from_secs(5))?;
+/// println!("{:?}", chain.ids());
 /// # Ok(())
 /// # }
 /// ```
@@ -64,7 +64,7 @@ pub trait Follows<Prev, Output> {
     fn planned(self) -> Planned;
 }
 
-impl<Prev, U: Registered + Continues> Follows<Prev, U::First> for Step<U> {
+impl<Prev, Output, U: Registered + Continues + TakesFrom<Prev, Output>> Follows<Prev, Output> for Step<U> {
     type Task = U;
 
     fn planned(self) -> Planned {

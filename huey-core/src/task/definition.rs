@@ -40,6 +40,18 @@ pub trait Continues: Task {
     fn join(first: Self::First, rest: Self::Rest) -> Self;
 }
 
+/// A task whose first stored argument is an `Output`, for any task `Prev` before it in a chain.
+///
+/// Written by the attribute only.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the task `{Self}` cannot follow the task `{Prev}`: its first argument is not the `{Output}` that comes before it",
+    label = "a step of `{Self}`, behind a `{Output}` of `{Prev}`",
+    note = "a step `task::with(..)` gets what the step before yields as the first argument of its task; one that needs none \
+            of that is a job: `then(task::job(..))`"
+)]
+pub trait TakesFrom<Prev, Output> {}
+
 /// What the attribute writes down of a task.
 #[derive(Debug)]
 #[doc(hidden)]

@@ -12,7 +12,7 @@ mod unique;
 
 pub(crate) use cron::Cron;
 pub use data::{Data, Need};
-pub use definition::{Body, BodyFuture, Call, Continues, Definition, Task};
+pub use definition::{Body, BodyFuture, Call, Continues, Definition, TakesFrom, Task};
 pub use ending::{Cancel, Failure, Fatal, Retry, Stopped};
 pub use options::{Delivery, Durability, Options};
 pub use output::{Returnable, Returned, kind};
