@@ -111,7 +111,7 @@ impl Model {
 /// What a store said of what was done by hand.
 pub(crate) fn said(outcome: &Outcome) -> Option<Done> {
     Some(match outcome {
-        Outcome::Canceled(Canceled::Ended(end)) => Done::Now(end.state),
+        Outcome::Canceled(Canceled::Ended(ends)) => Done::Now(ends.first()?.state),
         Outcome::Canceled(Canceled::Stopping(_)) => Done::Now(JobState::Running),
         Outcome::Canceled(Canceled::Over(state))
         | Outcome::Rescheduled(Rescheduled::Not(state))

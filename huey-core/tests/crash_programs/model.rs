@@ -353,7 +353,9 @@ impl Model {
                     ended.iter().map(|one| (counter(one.id), one.state)).collect(),
                 )
             }
-            Outcome::Settled(all) => Expected::Settled(all.iter().map(|one| one.map(|one| one.state)).collect()),
+            Outcome::Settled(all) => {
+                Expected::Settled(all.iter().map(|one| one.as_ref().map(|one| one.state)).collect())
+            }
             Outcome::Alive(all) => Expected::Alive(all.clone()),
             Outcome::Unparked(count) => Expected::Unparked(*count),
             Outcome::Taken(row) => Expected::Taken(row.as_ref().map(|row| row.state)),
