@@ -218,6 +218,71 @@ fn hooks_see_each_step_once_and_hear_what_became_of_it() {
     assert!(stage.notes().is_empty());
 }
 
+#[task]
+fn regret(error: huey::TaskError, whom: String) -> String {
+    format!("{whom}: {}", error.message)
+}
+
+#[test]
+fn a_dead_step_is_followed_by_the_job_that_on_error_names() {
+    let (huey, heard, _) = queue();
+    let steps = || fails::job(1, "no route".into()).then(times::with(2));
+    let chain = steps().on_error(regret::with("Ada".into())).enqueue(&huey).unwrap();
+    run(&huey);
+    let follow_up = heard.all().into_iter().find(|signal| &*signal.task == regret::NAME).unwrap();
+    assert_eq!(follow_up.origin, Origin::ErrorFollowUp { parent: chain.ids()[0] });
+    assert_eq!(huey.handle::<regret>(follow_up.id).unwrap().get().unwrap().as_deref(), Some("Ada: no route"));
+    let order: Vec<_> = heard.all().iter().map(|signal| signal.kind.name()).collect();
+    assert_eq!(order.join(" "), "enqueued executing error dead canceled enqueued executing complete");
+    // Once, and for a dead step alone.
+    let made = || heard.all().iter().filter(|s| &*s.task == regret::NAME && s.kind == SignalKind::Enqueued).count();
+    let _ = fails::job(1, String::new())
+        .then(fails::with("late".into()))
+        .on_error(regret::with("Bob".into()))
+        .enqueue(&huey);
+    run(&huey);
+    assert_eq!(made(), 2);
+    let canceled = cancels::job(1).on_error(regret::with("Eve".into())).enqueue(&huey).unwrap();
+    let done = add::job(1, 2).on_error(plain::job()).enqueue(&huey).unwrap();
+    run(&huey);
+    assert_eq!((made(), canceled.status().unwrap(), done.get().unwrap()), (2, JobState::Canceled, Some(3)));
+}
+
+#[test]
+fn a_step_at_its_crash_limit_is_followed_up_as_well() {
+    let disk = SimDisk::new(9);
+    let id = {
+        let (storage, _) = inspected(disk.medium(), StorageOptions::default()).unwrap();
+        let huey = Huey::builder().crash_limit(1).open(Open(Arc::clone(&storage))).unwrap();
+        let chain = add::job(1, 2).then(times::with(2)).on_error(regret::with("Ada".into())).enqueue(&huey).unwrap();
+        // An attempt that began, and whose process died.
+        let claim = huey::store::Transition::Claim {
+            queues: vec!["default".into()],
+            tasks: huey::store::Tasks::ALL,
+            most: 1,
+            many: huey::store::Tasks::ALL,
+            keep: Duration::ZERO,
+        };
+        let huey::store::Outcome::Claimed { claimed, .. } =
+            storage.commit(claim, huey::store::Commit::default()).unwrap()
+        else {
+            panic!("a claim claims")
+        };
+        storage.begin(0, claimed[0].lease).unwrap();
+        disk.kill();
+        chain.ids()[0]
+    };
+    let (storage, inspector) = inspected(disk.medium(), StorageOptions::default()).unwrap();
+    let heard = Heard::default();
+    let huey = heard.listen(Huey::builder().crash_limit(1)).open(Open(storage)).unwrap();
+    run(&huey);
+    assert_eq!(heard.of(id), "rescued dead");
+    assert_eq!(huey.info(id).unwrap().unwrap().attempts, 1);
+    let order: Vec<_> = heard.all().iter().map(|signal| signal.kind.name()).collect();
+    assert_eq!(order.join(" "), "rescued dead canceled enqueued executing complete");
+    inspector.check().unwrap();
+}
+
 #[test]
 fn a_parked_step_holds_its_chain_and_a_purged_one_ends_it() {
     let (huey, ..) = queue();

@@ -251,6 +251,13 @@ pub struct TaskError {
 }
 
 impl TaskError {
+    /// The record of a job that was running at too many crashes.
+    pub(crate) fn crash_limit(crashes: u8) -> Self {
+        Self::new(format!(
+            "was running in {crashes} lives of a consumer that ended without stopping, which is its crash limit"
+        ))
+    }
+
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),

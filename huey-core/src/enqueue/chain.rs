@@ -10,7 +10,7 @@ use super::pipeline::Pipeline;
 use super::registration::{Registered, Registration};
 use super::registry::{Registry, explain_missing};
 use crate::codec::{self, Bytes};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, TaskError};
 use crate::id::JobId;
 use crate::job::{Choices, Job, Origin, Step};
 use crate::store::Flow;
@@ -36,6 +36,7 @@ const VERSION: u8 = 1;
 #[must_use = "a chain does nothing until it is enqueued"]
 pub struct Chain<T> {
     steps: Vec<Planned>,
+    on_error: Option<Planned>,
     last: PhantomData<fn() -> T>,
 }
 
@@ -85,7 +86,13 @@ impl<T: Registered> Job<T> {
     /// first argument; a `Job` ignores it.
     pub fn then<N: Follows<T, T::Output>>(self, next: N) -> Chain<N::Task> {
         let first = <Self as Follows<T, T::Output>>::planned(self);
-        Chain { steps: vec![first, next.planned()], last: PhantomData }
+        Chain { steps: vec![first, next.planned()], on_error: None, last: PhantomData }
+    }
+
+    /// Makes `next` follow should this job be dead; see [`Chain::on_error`].
+    pub fn on_error<N: Follows<T, TaskError>>(self, next: N) -> Chain<T> {
+        let first = <Self as Follows<T, T::Output>>::planned(self);
+        Chain { steps: vec![first], on_error: Some(next.planned()), last: PhantomData }
     }
 }
 
@@ -93,11 +100,20 @@ impl<T: Registered> Chain<T> {
     /// Adds a step behind the last.
     pub fn then<N: Follows<T, T::Output>>(mut self, next: N) -> Chain<N::Task> {
         self.steps.push(next.planned());
-        Chain { steps: self.steps, last: PhantomData }
+        Chain { steps: self.steps, on_error: self.on_error, last: PhantomData }
     }
 
-    pub(crate) fn into_steps(self) -> Vec<Planned> {
-        self.steps
+    /// Makes `next` follow should a step be dead: once, and in the commit that says so. A [`Step`], `task::with(..)`, takes the
+    /// [`TaskError`] as its first argument; a [`Job`] does without. Other endings have no follow-up.
+    ///
+    /// It is a job of its own, with the origin [`ErrorFollowUp`](Origin::ErrorFollowUp), and passes the hooks.
+    pub fn on_error<N: Follows<T, TaskError>>(mut self, next: N) -> Self {
+        self.on_error = Some(next.planned());
+        self
+    }
+
+    pub(crate) fn into_steps(self) -> (Vec<Planned>, Option<Planned>) {
+        (self.steps, self.on_error)
     }
 }
 
@@ -115,6 +131,7 @@ pub(crate) struct Tail {
     /// Their ids' counters follow this one.
     at: JobId,
     steps: Vec<StoredStep>,
+    on_error: Option<StoredStep>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -145,14 +162,21 @@ impl Tail {
     /// What the job at `self.at` is stored with.
     fn part(&self, keep: std::time::Duration) -> Result<Part> {
         let tasks = self.steps.iter().map(|step| step.task.clone()).collect();
-        let rest = if self.steps.is_empty() { Bytes::default() } else { codec::encode(self)?.into() };
-        Ok(Part { id: Some(self.at), flow: Some(Flow { tasks, keep }), rest })
+        let follow_up = self.on_error.is_some();
+        let is_over = self.steps.is_empty() && !follow_up;
+        let rest = if is_over { Bytes::default() } else { codec::encode(self)?.into() };
+        Ok(Part { id: Some(self.at), flow: Some(Flow { tasks, keep, follow_up }), rest })
     }
 }
 
 impl Pipeline {
     /// Takes the first step of a chain all the way; gives the ids of all.
-    pub(crate) fn enqueue_chain(&self, steps: Vec<Planned>, origin: Origin) -> Result<Vec<JobId>> {
+    pub(crate) fn enqueue_chain(
+        &self,
+        steps: Vec<Planned>,
+        on_error: Option<Planned>,
+        origin: Origin,
+    ) -> Result<Vec<JobId>> {
         let now = self.storage.clock().now();
         let ids = self.next_ids(now, steps.len())?;
         let mut steps = steps.into_iter();
@@ -161,7 +185,8 @@ impl Pipeline {
             let (task, takes) = (step.registration.task.name.to_owned(), step.takes);
             Ok(StoredStep { task, takes, args: step.args?.into(), choices: step.choices })
         };
-        let tail = Tail { version: VERSION, at: *at, steps: steps.map(stored).collect::<Result<_>>()? };
+        let on_error = on_error.map(stored).transpose()?;
+        let tail = Tail { version: VERSION, at: *at, steps: steps.map(stored).collect::<Result<_>>()?, on_error };
         let part = tail.part(self.keep())?;
         let passed = (first.registration.stage)(self, &first.args?, first.choices, origin, part)?;
         if let Passed::Existing(existing) = &passed {
@@ -196,6 +221,25 @@ impl Pipeline {
         args.extend_from_slice(&step.args);
         let part = tail.part(self.keep()).map_err(Unstaged::from)?;
         (registration.open)(self, &args, step.choices, Origin::Chain { parent }, part).map(Some)
+    }
+}
+
+impl Pipeline {
+    /// Takes the job that follows a dead step through its hooks, with the record of that.
+    pub(crate) fn follow_up(
+        &self,
+        registry: &Registry,
+        parent: JobId,
+        tail: &Tail,
+        error: &TaskError,
+    ) -> Result<Option<Passed>, Unstaged> {
+        let Some(step) = tail.on_error.clone() else { return Ok(None) };
+        let Some(registration) = registry.find(&step.task) else {
+            return Err(Error::new(ErrorKind::Setup, explain_missing(&step.task)).into());
+        };
+        let mut args = if step.takes { codec::encode(error)? } else { Vec::new() };
+        args.extend_from_slice(&step.args);
+        (registration.open)(self, &args, step.choices, Origin::ErrorFollowUp { parent }, Part::default()).map(Some)
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum End {
     Late,
     /// The consumer stopped, and did not wait for it.
     Interrupted,
+    /// It has reached its crash limit, after so many crashes, and is not run again.
+    Condemned(u8),
     /// It could not be noted that it begins, so it did not.
     NotBegun,
     /// No task of this program fits the job.

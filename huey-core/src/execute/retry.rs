@@ -95,6 +95,12 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
         }
         End::Failed(Failure::Unreadable(why)) => parked(format!("its arguments do not fit the task: {why}")),
         End::Failed(Failure::MissingData(name)) => parked(format!("nobody provided its data of type `{name}`")),
+        End::Condemned(crashes) => {
+            let error = record(TaskError::crash_limit(crashes));
+            let verdict = Verdict::Dead { error: error.clone(), next: None };
+            let cause = Some("crash limit".to_owned());
+            Decided { error: Some(error), cause, ..Decided::new(verdict, [SignalKind::Dead]) }
+        }
         End::NotBegun => Decided::new(Verdict::Returned { started: false }, []),
         End::Unknown(why) => parked(why),
     }
@@ -106,7 +112,7 @@ fn parked(cause: String) -> Decided {
 }
 
 fn dead(error: TaskError, first: SignalKind) -> Decided {
-    let verdict = Verdict::Dead { error: error.clone() };
+    let verdict = Verdict::Dead { error: error.clone(), next: None };
     Decided { error: Some(error), ..Decided::new(verdict, [first, SignalKind::Dead]) }
 }
 

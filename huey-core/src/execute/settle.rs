@@ -176,6 +176,9 @@ impl Executor {
             }
             (Some(registration), Ok(head)) => Ok((registration, head)),
         };
+        if claimed.condemned {
+            return (kit, Err(End::Condemned(claimed.crashes)));
+        }
         let (registration, head) = match fitting {
             Ok(fitting) => fitting,
             Err(why) => return (kit, Err(End::Unknown(why))),
@@ -234,9 +237,15 @@ impl Executor {
     fn decide_on(&self, kit: &Kit, end: End) -> Settling {
         let mut decided = self.decide(kit, end);
         let mut follow = None;
-        if let (Verdict::Complete { output, next, .. }, Some(tail)) = (&mut decided.verdict, &kit.tail) {
-            let staged = self.pipeline.next_step(&self.registry, kit.lease.id, (**tail).clone(), output);
-            (*next, follow) = follow::of(staged);
+        let (registry, id) = (&self.registry, kit.lease.id);
+        match (&mut decided.verdict, &kit.tail) {
+            (Verdict::Complete { output, next, .. }, Some(tail)) => {
+                (*next, follow) = follow::of(self.pipeline.next_step(registry, id, (**tail).clone(), output));
+            }
+            (Verdict::Dead { error, next }, Some(tail)) => {
+                (*next, follow) = follow::of(self.pipeline.follow_up(registry, id, tail, error));
+            }
+            _ => {}
         }
         Settling { decided, follow }
     }
@@ -356,8 +365,11 @@ impl Executor {
             }
             held.push(kit.lease.id);
             let Settled { state, next, canceled: steps, .. } = settled;
-            // A refused step is told of by `rejected` alone.
-            let refused = follow.and_then(|follow| follow.tell(&self.pipeline, next, &mut held));
+            let (mut follow, mut refused) = (follow, None);
+            if state == JobState::Complete {
+                // A refused step is told of by `rejected` alone.
+                refused = follow.take().and_then(|follow| follow.tell(&self.pipeline, next.clone(), &mut held));
+            }
             let now = self.storage.clock().now();
             for step in steps {
                 if refused != Some(step.id) {
@@ -365,6 +377,9 @@ impl Executor {
                 }
                 held.push(step.id);
                 canceled.push(step);
+            }
+            if let Some(follow) = follow {
+                follow.tell(&self.pipeline, next, &mut held);
             }
             told.push((kit, verdict, state, error, cause));
         }
@@ -495,7 +510,9 @@ fn expected(verdict: &Verdict) -> Settled {
         Verdict::Retry { .. } | Verdict::Returned { .. } => JobState::Queued,
     };
     let next = match verdict {
-        Verdict::Complete { next: Some(Next::Job(_)), .. } => Some(Placed::New),
+        Verdict::Complete { next: Some(Next::Job(_)), .. } | Verdict::Dead { next: Some(Next::Job(_)), .. } => {
+            Some(Placed::New)
+        }
         _ => None,
     };
     Settled { next, ..Settled::new(state, None) }

@@ -96,7 +96,7 @@ impl Claim<'_> {
             ended.push(self.expire(work, decided)?);
         } else if work.item.flags.at_most_once() && work.item.flags.rescued() {
             ended.push(self.lose(work, decided)?);
-        } else if work.item.is_condemned() {
+        } else if work.item.is_condemned() && !work.item.flags.has_follow_up() {
             ended.push(self.condemn(work, decided)?);
         } else {
             claimed.push(self.start(work, decided)?);
@@ -110,11 +110,12 @@ impl Claim<'_> {
 
     fn start(&self, work: &Work, decided: &mut Decided) -> Result<Claimed, Refusal> {
         let before = work.item;
+        let condemned = before.is_condemned();
         let item = WorkItem {
             phase: Phase::Running,
             at: self.now,
             claim: before.claim.saturating_add(1).max(self.state.least_claim),
-            attempts: before.attempts.saturating_add(1),
+            attempts: before.attempts.saturating_add(u32::from(!condemned)),
             flags: before.flags.with_rescued(false),
             ..before
         };
@@ -130,6 +131,7 @@ impl Claim<'_> {
             crashes: item.crashes,
             rescued: before.flags.rescued(),
             refunds: item.refunds,
+            condemned,
             durability: if item.flags.synced() { Durability::Synced } else { Durability::Relaxed },
             at_most_once: item.flags.at_most_once(),
             started: self.now,
@@ -172,9 +174,7 @@ impl Claim<'_> {
 
     fn condemn(&self, work: &Work, decided: &mut Decided) -> Result<Discarded, Refusal> {
         let crashes = work.item.crashes;
-        let mut error = TaskError::new(format!(
-            "was running in {crashes} lives of a consumer that ended without stopping, which is its crash limit"
-        ));
+        let mut error = TaskError::crash_limit(crashes);
         error.attempt = work.item.attempts;
         error.ended = self.now;
         self.give_up(work, JobState::Dead, Some(error), "crash limit", decided)

@@ -147,7 +147,8 @@ fn store(state: &State, job: NewJob, names: &mut NewNames<'_>, decided: &mut Dec
         crashes: 0,
         crash_limit: job.crash_limit,
         refunds: 0,
-        flags: Flags::new(job.at_most_once, job.durability == Durability::Synced, job.flow.is_some()),
+        flags: Flags::new(job.at_most_once, job.durability == Durability::Synced, job.flow.is_some())
+            .with_follow_up(job.flow.as_ref().is_some_and(|flow| flow.follow_up)),
     };
     if let Some(flow) = &job.flow {
         let number = |text: &str, effects: &mut Vec<Effect>| names.number(text, effects);

@@ -120,6 +120,25 @@ pub(super) fn follow(
     Ok((None, fail(state, parent, &refused, now, decided)))
 }
 
+/// The job that follows one that is dead. If another holds its unique key, that stands for it.
+pub(super) fn follow_up(
+    state: &State,
+    fetch: &dyn Fetch,
+    job: NewJob,
+    now: Timestamp,
+    decided: &mut Decided,
+) -> Result<Option<Placed>, Refusal> {
+    let before = decided.effects.len();
+    match decide::place(state, fetch, vec![job], now, None, decided) {
+        Ok(placed) => Ok(placed.into_iter().next()),
+        Err(StorageError::Conflict { holder, .. }) => {
+            decided.effects.truncate(before);
+            Ok(Some(Placed::Existing(holder)))
+        }
+        Err(other) => Err(other),
+    }
+}
+
 /// A job ended otherwise than well: the later steps are canceled.
 pub(super) fn fail(state: &State, counter: u64, cause: &str, now: Timestamp, decided: &mut Decided) -> Vec<Discarded> {
     let Some(flow) = state.flows.of_job(counter) else { return Vec::new() };

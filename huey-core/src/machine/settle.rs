@@ -12,7 +12,7 @@ use super::{Fetch, body, flow};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
-use crate::store::{Ended, Lease, Outcome, Settled, Settlement, Verdict};
+use crate::store::{Ended, Lease, Next, Outcome, Settled, Settlement, Verdict};
 use crate::time::Timestamp;
 
 /// After so many refunds an interrupted attempt counts, so that a job that never gets to its end does not run for ever.
@@ -62,6 +62,7 @@ fn settle_one(
         Verdict::Complete { output, signature, keep, next } => {
             (Verdict::Complete { output, signature, keep, next: None }, next)
         }
+        Verdict::Dead { error, next } => (Verdict::Dead { error, next: None }, next),
         verdict => (verdict, None),
     };
     let mut settled = settle_job(fetch, work, verdict, now, decided, &waits)?;
@@ -69,7 +70,10 @@ fn settle_one(
         (JobState::Complete, Some(next)) => {
             (settled.next, settled.canceled) = flow::follow(state, fetch, before.counter, next, now, decided)?;
         }
-        (ended, _) if ended.is_ended() && ended != JobState::Complete => {
+        (ended, next) if ended.is_ended() && ended != JobState::Complete => {
+            if let Some(Next::Job(job)) = next {
+                settled.next = flow::follow_up(state, fetch, *job, now, decided)?;
+            }
             let cause = format!("the step before, {}, is {ended}", before.id(state.salt));
             settled.canceled = flow::fail(state, before.counter, &cause, now, decided);
         }
@@ -122,7 +126,7 @@ fn settle_job(
             put.push(Effect::Put(Item::Work(item)));
             waits(item)
         }
-        Verdict::Dead { error } => {
+        Verdict::Dead { error, .. } => {
             keep_note(put, WorkItem { phase: Phase::Dead, at: now, ..before }, Some(error), None);
             ended(JobState::Dead)
         }

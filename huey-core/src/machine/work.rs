@@ -61,6 +61,7 @@ impl Flags {
     const RESCUED: u8 = 4;
     const CANCELED: u8 = 8;
     const IN_FLOW: u8 = 16;
+    const FOLLOWED: u8 = 32;
 
     pub(crate) fn new(at_most_once: bool, synced: bool, in_flow: bool) -> Self {
         Self(
@@ -68,6 +69,15 @@ impl Flags {
                 | (u8::from(synced) * Self::SYNCED)
                 | (u8::from(in_flow) * Self::IN_FLOW),
         )
+    }
+
+    pub(crate) fn with_follow_up(self, follow_up: bool) -> Self {
+        Self(self.0 | (u8::from(follow_up) * Self::FOLLOWED))
+    }
+
+    /// Whether another job follows should it be dead.
+    pub(crate) fn has_follow_up(self) -> bool {
+        self.0 & Self::FOLLOWED != 0
     }
 
     /// Whether it is a step of a chain.

@@ -56,7 +56,8 @@ impl<T: Registered> Chain<T> {
     /// [`Error::is_conflict`] if the first one is answered with a job that is there, since that has no part in this chain.
     pub fn enqueue(self, huey: &Huey) -> Result<ChainHandle<T::Output>> {
         huey.check_process()?;
-        let ids = huey.inner.pipeline.enqueue_chain(self.into_steps(), huey.origin())?;
+        let (steps, on_error) = self.into_steps();
+        let ids = huey.inner.pipeline.enqueue_chain(steps, on_error, huey.origin())?;
         let Some(last) = ids.last().copied() else { return Err(Error::damaged("a chain has no steps")) };
         Ok(ChainHandle::new(ids, huey.handle_of::<T>(Enqueued { id: last, is_new: true })))
     }

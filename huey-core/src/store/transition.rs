@@ -234,9 +234,12 @@ pub struct Flow {
     pub tasks: Vec<String>,
     /// How long the records of those are kept that are canceled, in whole seconds.
     pub keep: Duration,
+    /// Whether another job is to follow should one of them be dead: at its crash limit the job is given out once more then,
+    /// as [`condemned`](Claimed::condemned), so that what follows is stored with its end.
+    pub follow_up: bool,
 }
 
-/// What follows a step that is complete.
+/// What follows a step that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Next {
     /// The next step, which is stored in the same commit.
@@ -303,6 +306,8 @@ pub struct Claimed {
     pub rescued: bool,
     /// How often it was put back with its attempt refunded.
     pub refunds: u8,
+    /// Whether it has reached its crash limit: it is not to be run, but to be settled as dead.
+    pub condemned: bool,
     /// The level of its settle.
     pub durability: Durability,
     /// Whether a second start is forbidden.
@@ -369,6 +374,8 @@ pub enum Verdict {
     Dead {
         /// Why.
         error: TaskError,
+        /// What follows that.
+        next: Option<Next>,
     },
     /// It is canceled.
     Canceled {

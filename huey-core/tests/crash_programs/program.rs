@@ -391,7 +391,7 @@ impl Program {
                     spend: self.random.one_in(2),
                 },
                 9..11 => Verdict::Returned { started: self.random.one_in(2) },
-                11 => Verdict::Dead { error: task_error("gave up") },
+                11 => Verdict::Dead { error: task_error("gave up"), next: None },
                 12 => Verdict::Canceled { cause: "not wanted".into(), keep },
                 13..15 => Verdict::Parked { cause: "unknown".into() },
                 _ => Verdict::Lost { cause: "cut off".into() },

@@ -32,7 +32,7 @@ fn cancel(kit: &Kit<'_>, id: JobId, keep: u64) -> Canceled {
 
 fn dead(kit: &Kit<'_>) -> JobId {
     let lease = kit.claim_one().lease;
-    kit.settle(lease, Verdict::Dead { error: task_error("no route") });
+    kit.settle(lease, Verdict::Dead { error: task_error("no route"), next: None });
     lease.id
 }
 

@@ -84,7 +84,7 @@ fn reasons(subject: &dyn Subject) {
         assert_eq!((row.state, row.at), (state, kit.now()));
         *row
     };
-    let dead = end(Verdict::Dead { error: task_error("no route") });
+    let dead = end(Verdict::Dead { error: task_error("no route"), next: None });
     assert_eq!((dead.state, dead.ended.error.map(|error| error.message)), (JobState::Dead, Some("no route".into())));
     let lost = end(Verdict::Lost { cause: "grace".into() });
     assert_eq!((lost.state, lost.ended.cause), (JobState::Lost, Some("grace".into())));

@@ -207,7 +207,7 @@ impl<'a> Kit<'a> {
 
     /// Whether a settle under this lease is refused.
     pub(super) fn is_stale(&self, lease: Lease) -> bool {
-        let verdict = Verdict::Dead { error: task_error("stale") };
+        let verdict = Verdict::Dead { error: task_error("stale"), next: None };
         let settled = self.commit(Transition::Settle(vec![Settlement { lease, verdict }]), SYNCED);
         settled == Outcome::Settled(vec![None])
     }

@@ -28,7 +28,7 @@ fn reopen(subject: &dyn Subject) {
             states.push((id, state));
         };
         end(complete(b"kept"), JobState::Complete);
-        end(Verdict::Dead { error: task_error("x") }, JobState::Dead);
+        end(Verdict::Dead { error: task_error("x"), next: None }, JobState::Dead);
         end(Verdict::Parked { cause: "x".into() }, JobState::Parked);
         end(retry(50), JobState::Scheduled);
         end(Verdict::Canceled { cause: "x".into(), keep: Duration::ZERO }, JobState::Gone);

@@ -141,7 +141,7 @@ fn ends(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let error = || crate::testing::task_error("no");
     let verdicts: [(Verdict, bool); 6] = [
-        (Verdict::Dead { error: error() }, true),
+        (Verdict::Dead { error: error(), next: None }, true),
         (Verdict::Lost { cause: "no".into() }, true),
         (Verdict::Canceled { cause: "no".into(), keep: Duration::ZERO }, true),
         (complete(b""), true),

@@ -136,7 +136,7 @@ fn hold_end(subject: &dyn Subject) {
     };
     for (verdict, state) in [
         (complete(b"x"), JobState::Complete),
-        (crate::store::Verdict::Dead { error: crate::testing::task_error("x") }, JobState::Dead),
+        (crate::store::Verdict::Dead { error: crate::testing::task_error("x"), next: None }, JobState::Dead),
         (crate::store::Verdict::Parked { cause: "x".into() }, JobState::Parked),
     ] {
         let id = kit.add(|_| ());
