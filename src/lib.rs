@@ -74,4 +74,6 @@ mod guides {
     struct Enqueue;
     #[doc = include_str!("../docs/schedules.md")]
     struct Schedules;
+    #[doc = include_str!("../docs/flows.md")]
+    struct Flows;
 }

@@ -6,7 +6,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use huey::store::{OpenStorage, Storage, StorageOptions};
+use huey::store::{
+    Commit, Lease, OpenStorage, Outcome, Settlement, Storage, StorageOptions, Tasks, Transition, Verdict,
+};
 use huey::testing::{Fault, SimDisk, inspected};
 use huey::{
     Cancel, Decision, Durability, EnqueueOutcome, Huey, HueyBuilder, JobId, JobState, Origin, Result, Retry,
@@ -256,19 +258,7 @@ fn a_step_at_its_crash_limit_is_followed_up_as_well() {
         let huey = Huey::builder().crash_limit(1).open(Open(Arc::clone(&storage))).unwrap();
         let chain = add::job(1, 2).then(times::with(2)).on_error(regret::with("Ada".into())).enqueue(&huey).unwrap();
         // An attempt that began, and whose process died.
-        let claim = huey::store::Transition::Claim {
-            queues: vec!["default".into()],
-            tasks: huey::store::Tasks::ALL,
-            most: 1,
-            many: huey::store::Tasks::ALL,
-            keep: Duration::ZERO,
-        };
-        let huey::store::Outcome::Claimed { claimed, .. } =
-            storage.commit(claim, huey::store::Commit::default()).unwrap()
-        else {
-            panic!("a claim claims")
-        };
-        storage.begin(0, claimed[0].lease).unwrap();
+        storage.begin(0, claim_one(&*storage)).unwrap();
         disk.kill();
         chain.ids()[0]
     };
@@ -284,7 +274,7 @@ fn a_step_at_its_crash_limit_is_followed_up_as_well() {
 }
 
 #[test]
-fn a_parked_step_holds_its_chain_and_a_purged_one_ends_it() {
+fn a_replay_of_a_dead_step_is_outside_its_chain() {
     let (huey, ..) = queue();
     let chain = fails::job(1, "no route".into()).then(times::with(2)).enqueue(&huey).unwrap();
     run(&huey);
@@ -305,6 +295,16 @@ fn a_chain_of_a_thousand_steps_completes() {
     assert_eq!(chain.ids().len(), 1_000);
     run(&huey);
     assert_eq!(chain.get().unwrap(), Some(999));
+}
+
+/// Takes the only job that can be claimed, as a worker would.
+fn claim_one(storage: &dyn Storage) -> Lease {
+    let (queues, tasks) = (vec!["default".into()], Tasks::ALL);
+    let claim = Transition::Claim { queues, tasks, most: 1, many: Tasks::ALL, keep: Duration::ZERO };
+    match storage.commit(claim, Commit::default()).unwrap() {
+        Outcome::Claimed { claimed, .. } => claimed[0].lease,
+        other => panic!("a claim gave {other:?}"),
+    }
 }
 
 struct Open(Arc<dyn Storage>);
@@ -356,4 +356,38 @@ fn a_listing_shows_the_step_whose_turn_it_is() {
     let listed: Vec<JobId> = huey.jobs().map(|job| job.unwrap().id).collect();
     assert_eq!(listed, chain.ids()[..1]);
     assert!(heard.find(SignalKind::Enqueued).is_some());
+}
+
+#[test]
+fn a_task_that_is_unique_may_follow_itself() {
+    let (huey, ..) = queue();
+    let chain = alone::job(1).then(alone::with()).then(alone::with()).enqueue(&huey).unwrap();
+    run(&huey);
+    assert_eq!(chain.get().unwrap(), Some(1), "the step before lets go of the key in the same commit");
+}
+
+#[test]
+fn purging_or_replaying_a_parked_step_ends_its_chain_and_tells_who_waits() {
+    for purged in [true, false] {
+        let (storage, _) = inspected(SimDisk::new(3).medium(), StorageOptions::default()).unwrap();
+        let heard = Heard::default();
+        let huey = heard.listen(Huey::builder()).open(Open(Arc::clone(&storage))).unwrap();
+        let chain = add::job(1, 2).then(times::with(10)).enqueue(&huey).unwrap();
+        let first = chain.ids()[0];
+        // Parked, as by a consumer of a program that does not have the task.
+        let settlement =
+            Settlement { lease: claim_one(&*storage), verdict: Verdict::Parked { cause: "unknown".into() } };
+        storage.commit(Transition::Settle(vec![settlement]), Commit::default()).unwrap();
+        assert_eq!(huey.status(first).unwrap(), JobState::Parked);
+        assert_eq!(chain.status().unwrap(), JobState::Awaiting, "a parked step is no ending");
+        let last = chain.last().clone();
+        let waiter = std::thread::spawn(move || last.wait(LONG));
+        if purged {
+            assert!(huey.purge(first).unwrap());
+        } else {
+            huey.replay(first).unwrap();
+        }
+        assert_eq!(waiter.join().unwrap().unwrap_err().ending(), Some(JobState::Canceled));
+        assert_eq!(heard.of(chain.id()), "canceled");
+    }
 }

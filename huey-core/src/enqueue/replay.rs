@@ -1,6 +1,7 @@
 //! Jobs that were given up, made anew.
 
 use super::chain::Part;
+use super::discard::tell_discarded;
 use super::flight::{Enqueued, Flight, only};
 use super::pipeline::Pipeline;
 use super::registry::{Registry, explain_missing};
@@ -35,8 +36,12 @@ impl Pipeline {
         let how = flight.how(&self.signals);
         let Some(Transition::Enqueue { mut jobs }) = flight.transition() else { return only(flight.landed()) };
         let Some(job) = jobs.pop() else { return only(flight.landed()) };
+        let mut canceled = Vec::new();
         let outcome = match self.storage.commit(Transition::Replay { of, job: Box::new(job) }, how) {
-            Ok(Outcome::Replayed(Replayed::Placed(placed))) => Ok(Outcome::Enqueued(vec![placed])),
+            Ok(Outcome::Replayed(Replayed::Placed { placed, canceled: steps })) => {
+                canceled = steps;
+                Ok(Outcome::Enqueued(vec![placed]))
+            }
             Ok(Outcome::Replayed(Replayed::Not(state))) => {
                 flight.fail(&EnqueueOutcome::Failed(format!("the job {of} is {state}")));
                 return Err(not_given_up(of, &state));
@@ -45,7 +50,12 @@ impl Pipeline {
             Ok(other) => Err(StorageError::Damaged(format!("the storage answered a replay with {other:?}"))),
             Err(error) => Err(error),
         };
-        self.land(flight, outcome, how).and_then(only)
+        let landed = self.land(flight, outcome, how).and_then(only);
+        let now = self.storage.clock().now();
+        for step in canceled {
+            tell_discarded(&self.signals, &self.waiters, step, now);
+        }
+        landed
     }
 
     /// What is stored of a job that was given up or is parked.

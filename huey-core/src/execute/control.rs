@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::settle::Executor;
-use crate::enqueue::emit_discarded;
+use crate::enqueue::{emit_discarded, tell_discarded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::job::{Head, KEEP, Origin};
@@ -104,7 +104,14 @@ impl Executor {
     /// Drops a job that was given up or is parked.
     pub(crate) fn purge(&self, id: JobId) -> Result<bool> {
         match self.storage.commit(Transition::Purge { id }, Commit::default())? {
-            Outcome::Purged(purged) => Ok(purged),
+            Outcome::Purged(purged) => {
+                let was = purged.is_some();
+                let now = self.storage.clock().now();
+                for step in purged.into_iter().flatten() {
+                    tell_discarded(&self.signals, &self.waiters, step, now);
+                }
+                Ok(was)
+            }
             other => Err(misanswered("purge", &other)),
         }
     }

@@ -102,12 +102,11 @@ pub(super) fn kept_body(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<O
 pub(super) fn purge(state: &State, id: JobId, now: Timestamp) -> Decided {
     let mut decided = Decided::default();
     let stands = state.work_of(id).filter(|work| stands_still(work));
-    if let Some(work) = stands {
+    let purged = stands.map(|work| {
         decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
-        let cause = format!("the step before, {id}, was purged");
-        flow::fail(state, work.item.counter, &cause, now, &mut decided);
-    }
-    decided.outcome = Some(Outcome::Purged(stands.is_some()));
+        flow::fail(state, work.item.counter, &format!("the step before, {id}, was purged"), now, &mut decided)
+    });
+    decided.outcome = Some(Outcome::Purged(purged));
     decided
 }
 
@@ -122,16 +121,21 @@ pub(super) fn replay(
     let replayed = match state.work_of(of) {
         Some(work) if stands_still(work) => {
             let old = work.item.counter;
-            let placed = decide::place(state, fetch, vec![job], now, Some(old), &mut decided)?.pop();
+            decided.so_far.ended.insert(old);
+            let placed = decide::place(state, fetch, vec![job], now, &mut decided)?.pop();
             let placed = placed.unwrap_or(Placed::New);
+            let mut canceled = Vec::new();
             // Another job that answers for the new one does not for the old one.
             if !matches!(placed, Placed::Existing(_)) {
                 decided.effects.insert(0, Effect::Drop(Key::Job(old)));
+                // One that was parked held up its chain. The new one is outside of it.
+                let cause = format!("the step before, {of}, was replayed");
+                canceled = flow::fail(state, old, &cause, now, &mut decided);
             }
-            Replayed::Placed(placed)
+            Replayed::Placed { placed, canceled }
         }
         // A repeated one finds the new job.
-        _ if state.is_known(job.id.counter()) => Replayed::Placed(Placed::New),
+        _ if state.is_known(job.id.counter()) => Replayed::Placed { placed: Placed::New, canceled: Vec::new() },
         _ => state_of(state, fetch, of, now)?.map_or(Replayed::Missing, Replayed::Not),
     };
     decided.outcome = Some(Outcome::Replayed(replayed));

@@ -1,6 +1,6 @@
 //! From a transition and the state to effects and an outcome. Looks, and changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::claim;
 use super::item::{Effect, Item, Key};
@@ -26,6 +26,19 @@ pub(crate) struct Decided {
     pub(crate) touched: Vec<u64>,
     /// Whether it must be on the disk before its outcome is told, whatever level was asked for.
     pub(crate) sync: bool,
+    /// What earlier parts of the transition did, which the state does not show yet.
+    pub(super) so_far: SoFar,
+}
+
+/// What a transition has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct SoFar {
+    /// Unique keys that its jobs took.
+    pub(super) taken: HashMap<Bytes, JobId>,
+    /// Jobs that ended, and hold no key any more but for a time.
+    pub(super) ended: HashSet<u64>,
+    /// Names that it added, in the order of their numbers.
+    names: Vec<String>,
 }
 
 /// Why a transition was not done.
@@ -82,22 +95,20 @@ fn values(writes: Vec<(String, Bytes)>) -> impl Iterator<Item = Effect> {
 
 fn enqueue(state: &State, fetch: &dyn Fetch, jobs: Vec<NewJob>, now: Timestamp) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
-    let placed = place(state, fetch, jobs, now, None, &mut decided)?;
+    let placed = place(state, fetch, jobs, now, &mut decided)?;
     decided.outcome = Some(Outcome::Enqueued(placed));
     Ok(decided)
 }
 
-/// What becomes of jobs that are to be stored together, and the effects of that. The job `dropped` goes with them.
+/// What becomes of jobs that are to be stored together, and the effects of that.
 pub(super) fn place(
     state: &State,
     fetch: &dyn Fetch,
     jobs: Vec<NewJob>,
     now: Timestamp,
-    dropped: Option<u64>,
     decided: &mut Decided,
 ) -> Result<Vec<Placed>, Refusal> {
-    let mut names = NewNames { state, added: Vec::new() };
-    let mut gate = Gate { state, fetch, now, taken: HashMap::new(), dropped };
+    let gate = Gate { state, fetch, now };
     let mut placed = Vec::with_capacity(jobs.len());
     for (index, job) in jobs.into_iter().enumerate() {
         if job.id.salt() != state.salt || job.id.counter() >= state.reserved {
@@ -111,7 +122,7 @@ pub(super) fn place(
         if state.is_known(job.id.counter()) {
             if let Some(unique) = job.unique {
                 // What came behind it with its key gets it again.
-                gate.taken.entry(unique.key).or_insert(job.id);
+                decided.so_far.taken.entry(unique.key).or_insert(job.id);
             }
             placed.push(Placed::New);
             continue;
@@ -123,15 +134,15 @@ pub(super) fn place(
         let stored = !matches!(became, Placed::Existing(_));
         placed.push(became);
         if stored {
-            store(state, job, &mut names, decided);
+            store(state, job, decided);
         }
     }
     Ok(placed)
 }
 
-fn store(state: &State, job: NewJob, names: &mut NewNames<'_>, decided: &mut Decided) {
-    let task = names.number(&job.task, &mut decided.effects);
-    let queue = names.number(&job.queue, &mut decided.effects);
+fn store(state: &State, job: NewJob, decided: &mut Decided) {
+    let task = decided.number(state, &job.task);
+    let queue = decided.number(state, &job.queue);
     let item = WorkItem {
         counter: job.id.counter(),
         made: made(job.id),
@@ -151,8 +162,7 @@ fn store(state: &State, job: NewJob, names: &mut NewNames<'_>, decided: &mut Dec
             .with_follow_up(job.flow.as_ref().is_some_and(|flow| flow.follow_up)),
     };
     if let Some(flow) = &job.flow {
-        let number = |text: &str, effects: &mut Vec<Effect>| names.number(text, effects);
-        flow::begin(state, job.id, queue, flow, number, &mut decided.effects);
+        flow::begin(state, job.id, queue, flow, decided);
     }
     decided.touched.push(item.counter);
     decided.effects.push(Effect::Put(Item::Body(item.counter, job.body)));
@@ -165,25 +175,21 @@ pub(super) fn made(id: JobId) -> u64 {
     u64::try_from(id.made_at().as_micros() / 1000).unwrap_or(0)
 }
 
-/// Numbers for names, those that this very transition adds among them.
-struct NewNames<'a> {
-    state: &'a State,
-    added: Vec<String>,
-}
-
-impl NewNames<'_> {
-    fn number(&mut self, text: &str, effects: &mut Vec<Effect>) -> u32 {
-        if let Some(number) = self.state.names.number(text) {
+impl Decided {
+    /// The number of a name, which this very transition may add.
+    pub(super) fn number(&mut self, state: &State, text: &str) -> u32 {
+        if let Some(number) = state.names.number(text) {
             return number;
         }
-        let base = self.state.names.next();
+        let base = state.names.next();
         let added = |at: usize| base + u32::try_from(at).unwrap_or(u32::MAX);
-        if let Some(at) = self.added.iter().position(|known| known == text) {
+        let names = &mut self.so_far.names;
+        if let Some(at) = names.iter().position(|known| known == text) {
             return added(at);
         }
-        let number = added(self.added.len());
-        self.added.push(text.to_owned());
-        effects.push(Effect::Put(Item::Name { number, text: text.to_owned() }));
+        let number = added(names.len());
+        names.push(text.to_owned());
+        self.effects.push(Effect::Put(Item::Name { number, text: text.to_owned() }));
         number
     }
 }

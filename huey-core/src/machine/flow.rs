@@ -70,24 +70,17 @@ impl FlowItem {
 }
 
 /// The effects of storing a job that later steps wait for, or of its being the last one.
-pub(super) fn begin(
-    state: &State,
-    job: JobId,
-    queue: u32,
-    flow: &Flow,
-    mut number: impl FnMut(&str, &mut Vec<Effect>) -> u32,
-    effects: &mut Vec<Effect>,
-) {
+pub(super) fn begin(state: &State, job: JobId, queue: u32, flow: &Flow, decided: &mut Decided) {
     let last = job.counter() + flow.tasks.len() as u64;
     if flow.tasks.is_empty() {
         if state.flows.home(last).is_some() {
-            effects.push(Effect::Drop(Key::Flow(last)));
+            decided.effects.push(Effect::Drop(Key::Flow(last)));
         }
         return;
     }
-    let tasks = flow.tasks.iter().map(|task| number(task, effects)).collect();
+    let tasks = flow.tasks.iter().map(|task| decided.number(state, task)).collect();
     let (made, keep) = (decide::made(job), flow.keep.as_secs());
-    effects.push(Effect::Put(Item::Flow(FlowItem { last, made, queue, keep, tasks })));
+    decided.effects.push(Effect::Put(Item::Flow(FlowItem { last, made, queue, keep, tasks })));
 }
 
 /// What a step comes to whose turn has come: a job, or the end of the chain, and why.
@@ -104,7 +97,7 @@ pub(super) fn follow(
         Next::Job(job) => {
             let job: NewJob = *job;
             let before = decided.effects.len();
-            match decide::place(state, fetch, vec![job], now, None, decided) {
+            match decide::place(state, fetch, vec![job], now, decided) {
                 Ok(placed) => match placed.into_iter().next() {
                     Some(Placed::Existing(id)) => format!("duplicate of {id}"),
                     placed => return Ok((placed, Vec::new())),
@@ -129,7 +122,7 @@ pub(super) fn follow_up(
     decided: &mut Decided,
 ) -> Result<Option<Placed>, Refusal> {
     let before = decided.effects.len();
-    match decide::place(state, fetch, vec![job], now, None, decided) {
+    match decide::place(state, fetch, vec![job], now, decided) {
         Ok(placed) => Ok(placed.into_iter().next()),
         Err(StorageError::Conflict { holder, .. }) => {
             decided.effects.truncate(before);

@@ -27,7 +27,7 @@ pub(super) fn tick(state: &State, fetch: &dyn Fetch, tick: Tick, now: Timestamp)
     decided.outcome = Some(Outcome::Ticked(if overlapped {
         Ticked::Overlapped
     } else {
-        Ticked::Decided(decide::place(state, fetch, jobs, now, None, &mut decided)?)
+        Ticked::Decided(decide::place(state, fetch, jobs, now, &mut decided)?)
     }));
     if before.is_none() {
         let mut item = item.clone();

@@ -66,6 +66,9 @@ fn settle_one(
         verdict => (verdict, None),
     };
     let mut settled = settle_job(fetch, work, verdict, now, decided, &waits)?;
+    if settled.state.is_ended() {
+        decided.so_far.ended.insert(before.counter);
+    }
     match (settled.state, next) {
         (JobState::Complete, Some(next)) => {
             (settled.next, settled.canceled) = flow::follow(state, fetch, before.counter, next, now, decided)?;

@@ -9,7 +9,6 @@ use super::place::Place;
 use super::state::State;
 use super::work::{Phase, WorkItem};
 use super::{Fetch, body};
-use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{Discarded, Ended, NewJob, Placed, StorageError, UniqueKey};
@@ -106,16 +105,12 @@ pub(super) struct Gate<'a> {
     pub(super) state: &'a State,
     pub(super) fetch: &'a dyn Fetch,
     pub(super) now: Timestamp,
-    /// Keys that jobs of this very transition took.
-    pub(super) taken: HashMap<Bytes, JobId>,
-    /// A job that goes with this transition, and so holds nothing.
-    pub(super) dropped: Option<u64>,
 }
 
 impl Gate<'_> {
     /// What becomes of a job with this key, and the effects of that. The job's own are not among them.
     pub(super) fn pass(
-        &mut self,
+        &self,
         index: usize,
         job: &NewJob,
         wanted: &UniqueKey,
@@ -125,14 +120,14 @@ impl Gate<'_> {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             Err(StorageError::Conflict { index, holder })
         };
-        if let Some(first) = self.taken.get(&wanted.key) {
+        if let Some(first) = decided.so_far.taken.get(&wanted.key) {
             return match wanted.on_conflict {
                 OnConflict::Reject => reject(*first),
                 OnConflict::Existing | OnConflict::Replace => Ok(Placed::Existing(*first)),
             };
         }
         let mut placed = Placed::New;
-        if let Some((id, work)) = self.holder(&wanted.key) {
+        if let Some((id, work)) = self.holder(&wanted.key, decided) {
             match (wanted.on_conflict, work) {
                 (OnConflict::Reject, _) => return reject(id),
                 (OnConflict::Replace, Some(work)) if !self.state.is_held(work.counter) => {
@@ -141,7 +136,7 @@ impl Gate<'_> {
                 (OnConflict::Existing | OnConflict::Replace, _) => return Ok(Placed::Existing(id)),
             }
         }
-        self.taken.insert(wanted.key.clone(), job.id);
+        decided.so_far.taken.insert(wanted.key.clone(), job.id);
         let hold = match wanted.scope {
             Scope::Pending => Hold::Pending,
             Scope::Active => Hold::Active,
@@ -153,8 +148,11 @@ impl Gate<'_> {
     }
 
     /// The job that holds a key now, with its work if it waits and could be replaced.
-    fn holder(&self, key: &[u8]) -> Option<(JobId, Option<WorkItem>)> {
-        let held = self.state.uniques.get(key).filter(|held| Some(held.holder) != self.dropped)?;
+    fn holder(&self, key: &[u8], decided: &Decided) -> Option<(JobId, Option<WorkItem>)> {
+        let held = self.state.uniques.get(key)?;
+        if decided.so_far.ended.contains(&held.holder) && !matches!(held.hold, Hold::Until(_)) {
+            return None;
+        }
         let id = super::work::id_of(held.made, held.holder, self.state.salt);
         let work = self.state.work(held.holder).map(|work| work.item);
         let waits = work.filter(|work| matches!(work.phase, Phase::Waiting | Phase::Parked));

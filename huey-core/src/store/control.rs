@@ -53,8 +53,13 @@ pub enum Rescheduled {
 /// What became of a job that was to be made anew from one that was given up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Replayed {
-    /// The new one took the old one's place; what became of it.
-    Placed(Placed),
+    /// The new one took the old one's place.
+    Placed {
+        /// What became of it.
+        placed: Placed,
+        /// Later steps of the old one's chain, which ended with it.
+        canceled: Vec<Discarded>,
+    },
     /// The old one was not given up, but is in this state.
     Not(JobState),
     /// There is no such job.

@@ -282,7 +282,7 @@ impl<L: Log> Core<L> {
             self.check_space()?;
         }
         let fetch = WithBatch { journal: &self.journal, batch: &self.open };
-        let machine::Decided { effects, outcome, touched, sync } =
+        let machine::Decided { effects, outcome, touched, sync, .. } =
             machine::decide(&self.state, &fetch, transition, now)?;
         // Whatever cannot be stored is found before anything changes.
         let frames = effects.iter().map(encode_frame).collect::<Result<Vec<_>, _>>()?;

@@ -160,8 +160,8 @@ pub enum Outcome {
     Canceled(Canceled),
     /// What became of the job to be moved.
     Rescheduled(Rescheduled),
-    /// Whether there was a job to be dropped.
-    Purged(bool),
+    /// If there was a job to be dropped, the later steps of its chain, which ended with it.
+    Purged(Option<Vec<Discarded>>),
     /// What became of the job to be made anew.
     Replayed(Replayed),
     /// Whether the task was revoked before.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use huey_core::store::{Canceled, NewJob, Outcome, Placed, Replayed, Rescheduled};
+use huey_core::store::{Canceled, NewJob, Outcome, Replayed, Rescheduled};
 use huey_core::{JobId, JobState, Revocation, Timestamp};
 
 use crate::model::{Expected, Model, placed};
@@ -23,6 +23,9 @@ pub(crate) enum Done {
 
 impl Model {
     fn shown(&self, id: JobId, now: Timestamp) -> Option<JobState> {
+        if self.awaiting.get(&id.counter()).is_some_and(|one| one.id == id) {
+            return Some(JobState::Awaiting);
+        }
         let job = self.jobs.get(&id.counter()).filter(|job| job.new.id == id)?;
         Some(job.shown(now)).filter(|state| *state != JobState::Gone)
     }
@@ -33,6 +36,7 @@ impl Model {
             Some(JobState::Queued | JobState::Scheduled | JobState::Parked) => {
                 let job = self.jobs.get_mut(&id.counter()).unwrap();
                 job.end(JobState::Canceled, Vec::new(), keep, now);
+                self.fail_chain(id.counter(), now);
                 Done::Now(JobState::Canceled)
             }
             Some(JobState::Running) => {
@@ -64,7 +68,11 @@ impl Model {
     }
 
     pub(crate) fn purge(&mut self, id: JobId, now: Timestamp) -> Done {
-        Done::Was(self.drop_still(id, now))
+        let was = self.drop_still(id, now);
+        if was {
+            self.fail_chain(id.counter(), now);
+        }
+        Done::Was(was)
     }
 
     pub(crate) fn replay(&mut self, of: JobId, job: &NewJob, now: Timestamp) -> Expected {
@@ -83,6 +91,8 @@ impl Model {
                 if matches!(&placed, Expected::Placed(all) if all.iter().any(|(existing, _)| existing.is_some())) {
                     // The old one stays.
                     *self = before;
+                } else {
+                    self.fail_chain(of.counter(), now);
                 }
                 Expected::ByHand(Done::Placed(Box::new(placed)))
             }
@@ -120,11 +130,11 @@ pub(crate) fn said(outcome: &Outcome) -> Option<Done> {
         | Outcome::Rescheduled(Rescheduled::Missing)
         | Outcome::Replayed(Replayed::Missing) => Done::Missing,
         Outcome::Rescheduled(Rescheduled::Moved(settled)) => Done::Now(settled.state),
-        Outcome::Replayed(Replayed::Placed(one)) => {
-            let one: &Placed = one;
+        Outcome::Replayed(Replayed::Placed { placed: one, .. }) => {
             Done::Placed(Box::new(placed(std::slice::from_ref(one))))
         }
-        Outcome::Purged(was) | Outcome::Revoked(was) | Outcome::Noted(was) => Done::Was(*was),
+        Outcome::Purged(purged) => Done::Was(purged.is_some()),
+        Outcome::Revoked(was) | Outcome::Noted(was) => Done::Was(*was),
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod controls;
+mod flows;
 mod model;
 mod program;
 mod schedules;

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use huey_core::store::{Claimed, Lease, NewJob, Outcome, Placed, Settlement, Tasks, Transition, Verdict};
+use huey_core::testing::job_id;
 use huey_core::{Durability, JobId, JobState, OnConflict, Revocation, Scope, Timestamp};
 
 use crate::controls::{self, Done};
+use crate::flows::{Awaiting, Followed};
 use crate::schedules::{self, Decided, Schedule};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,10 @@ pub(crate) struct Model {
     pub(crate) reserved: u64,
     pub(crate) schedules: BTreeMap<String, Schedule>,
     pub(crate) revoked: BTreeMap<String, Revocation>,
+    /// Steps of chains whose turn has not come, by their counters.
+    pub(crate) awaiting: BTreeMap<u64, Awaiting>,
+    /// Jobs that ran when the transition began: one that comes back in it takes no key from a step that comes with it.
+    ran: HashSet<u64>,
     /// Who took each unique key last, and until when.
     keys: BTreeMap<Vec<u8>, (u64, Scope, Timestamp)>,
 }
@@ -51,7 +57,7 @@ pub(crate) enum Expected {
     Reserved(u64),
     /// Jobs given out, and jobs ended, each in order.
     Claimed(Vec<u64>, Vec<(u64, JobState)>),
-    Settled(Vec<Option<JobState>>),
+    Settled(Vec<Option<(JobState, Followed)>>),
     Alive(Vec<bool>),
     Unparked(u32),
     Taken(Option<JobState>),
@@ -70,12 +76,19 @@ pub(crate) fn placed(all: &[Placed]) -> Expected {
     Expected::Placed(all.iter().map(one).collect())
 }
 
+/// The salt of the store that an id is of: what is left of it without the rest.
+fn self_salt(id: JobId) -> u32 {
+    let text = id.to_string().replace('-', "");
+    let low = u64::from_str_radix(&text[16..], 16).unwrap();
+    u32::try_from(low & 0x3ff_ffff).unwrap()
+}
+
 fn seconds(at: Timestamp) -> u64 {
     u64::try_from(at.as_micros() / 1_000_000).unwrap()
 }
 
 impl Job {
-    fn waiting(new: &NewJob) -> Self {
+    pub(crate) fn waiting(new: &NewJob) -> Self {
         Self {
             new: new.clone(),
             state: JobState::Queued,
@@ -141,7 +154,11 @@ impl Model {
                 self.claim(queues, tasks, *most as usize, *keep, now)
             }
             Transition::Settle(all) => {
-                Expected::Settled(all.iter().map(|settlement| self.settle(settlement, now)).collect())
+                let runs = |(counter, job): (&u64, &Job)| (job.state == JobState::Running).then_some(*counter);
+                self.ran = self.jobs.iter().filter_map(runs).collect();
+                let settled = all.iter().map(|settlement| self.settle(settlement, now)).collect();
+                self.ran.clear();
+                Expected::Settled(settled)
             }
             Transition::Heartbeat(leases) => {
                 Expected::Alive(leases.iter().map(|lease| self.running(*lease).is_some()).collect())
@@ -187,10 +204,13 @@ impl Model {
             if let Some(unique) = &job.unique {
                 let first = taken.get(unique.key.as_ref() as &[u8]).copied();
                 if let Some(holder) = first.or_else(|| self.holder(&unique.key, now)) {
-                    let waits = matches!(self.jobs.get(&holder).unwrap().state, JobState::Queued | JobState::Parked);
+                    let waits = matches!(self.jobs.get(&holder).unwrap().state, JobState::Queued | JobState::Parked)
+                        && !self.ran.contains(&holder);
                     match unique.on_conflict {
                         OnConflict::Reject => return Err(holder),
-                        OnConflict::Replace if waits && first.is_none() => {
+                        OnConflict::Replace
+                            if waits && first.is_none() && self.jobs.get(&holder).unwrap().new.flow.is_none() =>
+                        {
                             let old = self.jobs.get_mut(&holder).unwrap();
                             old.end(JobState::Canceled, Vec::new(), unique.keep, now);
                             replaced = Some(holder);
@@ -207,6 +227,7 @@ impl Model {
             }
             placed.push((None, replaced));
             self.jobs.insert(counter, Job::waiting(job));
+            self.await_turns(job, |counter| job_id(job.id.made_at(), counter, self_salt(job.id)));
             self.write(&job.writes);
         }
         Ok(Expected::Placed(placed))
@@ -217,7 +238,7 @@ impl Model {
         let (holder, scope, end) = *self.keys.get(key)?;
         let state = self.jobs.get(&holder)?.state;
         let holds = match scope {
-            Scope::Pending => matches!(state, JobState::Queued | JobState::Parked),
+            Scope::Pending => matches!(state, JobState::Queued | JobState::Parked) && !self.ran.contains(&holder),
             Scope::Active => matches!(state, JobState::Queued | JobState::Parked | JobState::Running),
             Scope::Window(_) => now <= end,
         };
@@ -264,6 +285,7 @@ impl Model {
             if claimed.len() == most {
                 break;
             }
+            let before = ended.len();
             let revocation = self.revocation(&self.jobs.get(&counter).unwrap().new.task, now);
             let job = self.jobs.get_mut(&counter).unwrap();
             if job.canceled {
@@ -291,11 +313,28 @@ impl Model {
                 job.attempts += 1;
                 claimed.push(counter);
             }
+            if ended.len() > before {
+                ended.extend(self.fail_chain(counter, now).into_iter().map(|step| (step, JobState::Canceled)));
+            }
         }
         Expected::Claimed(claimed, ended)
     }
 
-    fn settle(&mut self, Settlement { lease, verdict }: &Settlement, now: Timestamp) -> Option<JobState> {
+    /// The state of a job after its attempt was settled, and what that did to its chain.
+    fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> Option<(JobState, Followed)> {
+        let state = self.settle_job(settlement, now)?;
+        let owner = settlement.lease.id.counter();
+        let followed = match (&settlement.verdict, state) {
+            (Verdict::Complete { next: Some(next), .. }, _) => self.follow(owner, next, now),
+            (_, state) if state.is_ended() && state != JobState::Complete => {
+                Followed { next: None, canceled: self.fail_chain(owner, now) }
+            }
+            _ => Followed::default(),
+        };
+        Some((state, followed))
+    }
+
+    fn settle_job(&mut self, Settlement { lease, verdict }: &Settlement, now: Timestamp) -> Option<JobState> {
         let job = self.running(*lease)?;
         match verdict {
             Verdict::Complete { output, keep, .. } => {
@@ -353,9 +392,16 @@ impl Model {
                     ended.iter().map(|one| (counter(one.id), one.state)).collect(),
                 )
             }
-            Outcome::Settled(all) => {
-                Expected::Settled(all.iter().map(|one| one.as_ref().map(|one| one.state)).collect())
-            }
+            Outcome::Settled(all) => Expected::Settled(
+                all.iter()
+                    .map(|one| {
+                        let one = one.as_ref()?;
+                        let next = one.next.as_ref().map(|next| Box::new(placed(std::slice::from_ref(next))));
+                        let canceled = one.canceled.iter().map(|step| step.id.counter()).collect();
+                        Some((one.state, Followed { next, canceled }))
+                    })
+                    .collect(),
+            ),
             Outcome::Alive(all) => Expected::Alive(all.clone()),
             Outcome::Unparked(count) => Expected::Unparked(*count),
             Outcome::Taken(row) => Expected::Taken(row.as_ref().map(|row| row.state)),

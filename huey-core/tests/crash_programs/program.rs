@@ -6,10 +6,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, Body, Commit, Lease, Missing, NewJob, Outcome, Plan, Progress, Query, Settlement, Storage, StorageError,
-    StorageOptions, Tasks, Tick, Transition, UniqueKey, Verdict, Version,
+    Answer, Body, Commit, Flow, Lease, Missing, NewJob, Next, Outcome, Plan, Progress, Query, Settlement, Storage,
+    StorageError, StorageOptions, Tasks, Tick, Transition, UniqueKey, Verdict, Version,
 };
-use huey_core::testing::{Fault, Inspector, Random, SimDisk, SimMedium, inspected, job_id, task_error};
+use huey_core::testing::{Fault, Inspector, Random, SimDisk, SimMedium, inspected, job_id, new_job, task_error};
 use huey_core::{Durability, JobState, OnConflict, Overlap, Revocation, Scope, Timestamp, VirtualClock};
 
 use crate::model::{Expected, Model};
@@ -48,6 +48,8 @@ pub(crate) struct Program {
     /// Counters below were told in this life of the process.
     least: u64,
     sent: Vec<Transition>,
+    /// Steps of chains that were sent with the end of the one before.
+    steps_sent: HashMap<u64, NewJob>,
     /// How many of them were sent in earlier lives: who could repeat those died with them.
     sent_before: usize,
     /// Leases that were told in this life of the process, and those that are over.
@@ -82,6 +84,7 @@ impl Program {
             free: Vec::new(),
             least: 0,
             sent: Vec::new(),
+            steps_sent: HashMap::new(),
             sent_before: 0,
             minted: HashSet::new(),
             stale: Vec::new(),
@@ -203,6 +206,21 @@ impl Program {
             return Ok(());
         }
         self.counters.extend(jobs.iter().map(|job| job.id.counter()));
+        if let Some(last) = jobs.last_mut()
+            && self.random.one_in(4)
+        {
+            // The counters that follow are those of its later steps.
+            let many = self.random.below(4).min(self.free.len());
+            let later: Vec<u64> = self.free.drain(..many).collect();
+            let follows = |(at, counter): (usize, &u64)| *counter == last.id.counter() + 1 + at as u64;
+            let tasks = later.iter().enumerate().take_while(|one| follows(*one)).zip(TASKS.iter().cycle());
+            last.flow = Some(Flow {
+                tasks: tasks.map(|(_, task)| (*task).to_owned()).collect(),
+                keep: Duration::from_secs(100),
+                follow_up: false,
+            });
+            self.counters.extend(later);
+        }
         let transition = match jobs.first_mut() {
             Some(first) => {
                 first.writes = writes;
@@ -383,7 +401,8 @@ impl Program {
                 0..6 => {
                     let bytes = if self.random.one_in(20) { 20_000 } else { self.random.below(200) };
                     let output = body(lease.id.counter() ^ u64::from(lease.claim) << 32, bytes).args;
-                    Verdict::Complete { output, signature: 7, keep, next: None }
+                    let next = self.next(lease);
+                    Verdict::Complete { output, signature: 7, keep, next }
                 }
                 6..9 => Verdict::Retry {
                     delay: Duration::from_millis(*self.random.pick(&[0, 30, 3_000])),
@@ -404,6 +423,27 @@ impl Program {
         let excess = self.stale.len().saturating_sub(8);
         self.stale.drain(..excess);
         Ok(())
+    }
+
+    /// The next step of the chain that a job is in, as its worker made it.
+    fn next(&mut self, lease: Lease) -> Option<Next> {
+        let counter = lease.id.counter() + 1;
+        let next = self.newest().awaiting.get(&counter).filter(|one| one.owner == counter - 1)?.clone();
+        if self.random.one_in(5) {
+            return Some(Next::Refused { cause: "a hook said no".into() });
+        }
+        let flow = self.newest().jobs.get(&lease.id.counter())?.new.flow.clone()?;
+        let now = self.now();
+        let job = NewJob {
+            task: flow.tasks.first()?.clone(),
+            run_at: now + Duration::from_millis(*self.random.pick(&[0, 0, 20])),
+            unique: self.unique(),
+            flow: Some(Flow { tasks: flow.tasks.get(1..).unwrap_or_default().to_vec(), ..flow }),
+            body: body(counter, 50),
+            ..new_job(next.id)
+        };
+        self.steps_sent.insert(counter, job.clone());
+        Some(Next::Job(Box::new(job)))
     }
 
     fn take(&mut self) -> Result<(), String> {
@@ -501,7 +541,7 @@ impl Program {
     ) -> (Result<Outcome, StorageError>, Option<StorageError>) {
         let mut later = None;
         let storage = self.storage();
-        let held: Vec<_> = match &transition {
+        let mut held: Vec<_> = match &transition {
             Transition::Enqueue { jobs, .. } | Transition::Tick(Tick { jobs, .. }) => {
                 jobs.iter().map(|job| job.id).collect()
             }
@@ -509,6 +549,8 @@ impl Program {
             Transition::Replay { job, .. } => vec![job.id],
             _ => self.newest().jobs.values().map(|job| job.new.id).collect(),
         };
+        // Steps of chains whose turn may come or be over with it.
+        held.extend(self.newest().awaiting.values().map(|one| one.id));
         let outcome = if self.random.one_in(4) {
             let (tell, told) = channel();
             storage.submit(transition, how, Box::new(move |outcome| drop(tell.send(outcome))));
@@ -712,9 +754,19 @@ impl Program {
                 Transition::Replay { job, .. } => Some(&**job).filter(|job| job.id.counter() == *counter),
                 _ => None,
             });
-            let Some(sent) = sent else { continue };
-            let row = self.row(sent.id)?;
+            if let Some(one) = model.awaiting.get(counter) {
+                let row = self.row(one.id)?;
+                if !matches!(&row, Ok(row) if row.state == JobState::Awaiting) {
+                    return Ok(Some(format!("step {counter} is {row:?} and not awaiting")));
+                }
+                continue;
+            }
             let kept = model.jobs.get(counter);
+            // A counter may have been given out again after a crash: the model knows to whom.
+            let known = kept.map(|job| job.new.id);
+            let sent = known.or(sent.map(|job| job.id)).or(self.steps_sent.get(counter).map(|job| job.id));
+            let Some(id) = sent else { continue };
+            let row = self.row(id)?;
             let same = match (&row, kept) {
                 // Of a job that is not there, a counter that was set aside tells no more than this.
                 (Err(Missing::NeverExisted | Missing::Gone), None) => true,
@@ -725,8 +777,10 @@ impl Program {
                     row.state == job.shown(now)
                         && (job.kept.is_some() || row.stopping == job.canceled)
                         && (row.at, row.attempts, row.crashes) == (job.at, job.attempts, job.crashes)
-                        && (row.priority, &*row.queue, &*row.task) == (job.new.priority, &job.new.queue, &job.new.task)
-                        && row.head == job.new.body.head
+                        && (job.is_step_canceled()
+                            || (row.priority, &*row.queue, &*row.task)
+                                == (job.new.priority, &job.new.queue, &job.new.task)
+                                && row.head == job.new.body.head)
                         && row.ended.output.as_deref().unwrap_or_default() == output
                 }
             };

@@ -118,6 +118,7 @@ fn revoke(subject: &dyn Subject) {
 }
 
 fn replay(subject: &dyn Subject) {
+    let stored = || Replayed::Placed { placed: Placed::New, canceled: Vec::new() };
     let kit = Kit::new(subject);
     let key = || UniqueKey {
         key: b"key".to_vec().into(),
@@ -138,24 +139,24 @@ fn replay(subject: &dyn Subject) {
     let _ = kit.add(|_| {});
     let old = dead(&kit);
     let (new, replayed) = again(old);
-    assert_eq!(replayed, Replayed::Placed(Placed::New));
+    assert_eq!(replayed, stored());
     assert!(kit.find(old).is_err() && kit.state(new) == JobState::Queued);
     assert_eq!(again(old).1, Replayed::Missing);
     assert_eq!(again(new).1, Replayed::Not(JobState::Queued));
     // A parked one holds its key, and its replay takes it over.
     kit.settle(kit.claim_one().lease, Verdict::Parked { cause: "unknown".into() });
     let (second, replayed) = again(new);
-    assert_eq!(replayed, Replayed::Placed(Placed::New));
+    assert_eq!(replayed, stored());
     assert!(kit.find(new).is_err());
     // One whose key another holds stays where it is.
-    assert_eq!(again(kept).1, Replayed::Placed(Placed::Existing(second)));
+    assert_eq!(again(kept).1, Replayed::Placed { placed: Placed::Existing(second), canceled: Vec::new() });
     assert_eq!(kit.state(kept), JobState::Dead);
 }
 
 fn purge(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let purge = |id| match kit.commit(Transition::Purge { id }, SYNCED) {
-        Outcome::Purged(purged) => purged,
+        Outcome::Purged(purged) => purged.is_some(),
         other => panic!("a purge gave {other:?}"),
     };
     let id = kit.add(|_| {});
