@@ -702,6 +702,12 @@ impl Program {
                     if begun.is_none() {
                         // Counters that were told are not told again.
                         candidate.reserved = self.states.iter().map(|state| state.reserved).max().unwrap_or(0);
+                        // Nor is a job that left no trace made again, also if all of it was lost since.
+                        for (counter, job) in self.states.iter().flat_map(|state| &state.jobs) {
+                            if job.state == JobState::Gone {
+                                candidate.jobs.entry(*counter).or_insert_with(|| job.clone());
+                            }
+                        }
                         let lost = self.leases();
                         self.stale.extend(lost);
                     } else {
