@@ -5,6 +5,7 @@ mod decorator;
 mod discard;
 mod flight;
 mod hook;
+mod ids;
 mod pipeline;
 mod registration;
 mod registry;

@@ -9,6 +9,7 @@ use super::chain::Part;
 use super::discard::tell_discarded;
 use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, Unstaged, only, panic_text};
 use super::hook::{Decision, EnqueueHook};
+use super::ids::Ids;
 use super::registration::{Registered, Registration};
 use super::request::{EnqueueOutcome, EnqueueRequest};
 use crate::codec::{self, Bytes};
@@ -20,10 +21,6 @@ use crate::store::{
     Answer, Body, Commit, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition, UniqueKey,
 };
 use crate::task::{Delivery, Durability, Options, Task};
-use crate::time::Timestamp;
-
-/// How many counters are set aside at a time.
-const IDS: u32 = 1024;
 
 /// What jobs pass on their way in. One for each open queue.
 pub(crate) struct Pipeline {
@@ -33,16 +30,9 @@ pub(crate) struct Pipeline {
     hooks: Vec<Box<dyn EnqueueHook>>,
     /// What holds where nothing nearer says otherwise.
     pub(crate) defaults: Options,
-    ids: Mutex<Ids>,
+    pub(super) ids: Mutex<Ids>,
     /// Tasks whose arguments have been decoded back once.
     proven: Mutex<HashSet<&'static str>>,
-}
-
-#[derive(Default)]
-struct Ids {
-    next: u64,
-    end: u64,
-    salt: u32,
 }
 
 /// What became of a request at the hooks.
@@ -388,30 +378,6 @@ impl Pipeline {
             skipped: None,
             progress: None,
         });
-    }
-
-    pub(crate) fn next_id(&self, now: Timestamp) -> Result<JobId> {
-        match self.next_ids(now, 1)?.pop() {
-            Some(id) => Ok(id),
-            None => Err(Error::damaged("no id was set aside")),
-        }
-    }
-
-    /// Ids whose counters follow one another.
-    pub(super) fn next_ids(&self, now: Timestamp, many: usize) -> Result<Vec<JobId>> {
-        let many = many as u64;
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if ids.end - ids.next < many {
-            // Durable with the first job that carries one of them: the journal keeps the order.
-            let count = u32::try_from(many).unwrap_or(u32::MAX).max(IDS);
-            match self.storage.commit(Transition::Reserve { count }, Commit::RELAXED)? {
-                Outcome::Reserved { first, salt } => *ids = Ids { next: first, end: first + u64::from(count), salt },
-                other => return Err(Error::damaged(format!("the storage answered a reservation with {other:?}"))),
-            }
-        }
-        let first = ids.next;
-        ids.next += many;
-        Ok((first..first + many).map(|counter| JobId::new(now, counter, ids.salt)).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use super::settle::Executor;
+use super::executor::Executor;
 use crate::id::JobId;
 use crate::job::Origin;
 use crate::signal::{Signal, SignalKind};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::settle::Executor;
+use super::executor::Executor;
 use crate::enqueue::{emit_discarded, tell_discarded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;

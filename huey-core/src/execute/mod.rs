@@ -6,6 +6,7 @@
 mod attempt;
 mod context;
 mod control;
+mod executor;
 mod follow;
 mod panic;
 mod retry;
@@ -16,4 +17,4 @@ pub(crate) use attempt::AsyncBody;
 pub(crate) use attempt::{Attempt, End};
 pub use context::{Context, context_of};
 pub(crate) use control::misanswered;
-pub(crate) use settle::{Executor, Kit, Stopper};
+pub(crate) use executor::{Executor, Kit, Stopper};

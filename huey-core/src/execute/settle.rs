@@ -1,210 +1,24 @@
-//! From a claimed job to an attempt, and from its end to a settled job that everybody has heard of.
+//! From the end of an attempt to a settled job that everybody has heard of.
 
-use std::any::Any;
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Attempt, End};
-use super::context::{About, Context, Stop};
+use super::attempt::End;
+use super::executor::{Executor, Kit};
 use super::follow::{self, Follow};
 use super::retry::{self, Decided};
-use crate::enqueue::{Pipeline, Registration, Registry, Tail, emit_discarded, explain_missing};
+use crate::enqueue::{Registration, emit_discarded};
 use crate::error::TaskError;
-use crate::id::JobId;
-use crate::job::{Head, KEEP, Origin};
-use crate::signal::{Final, Signal, SignalKind, Signals, Waiters, WorkerMark};
+use crate::job::KEEP;
+use crate::signal::{Final, WorkerMark};
 use crate::state::JobState;
 use crate::store::{
-    Claimed, Commit, Ended, Lease, Next, Outcome, Placed, Settled, Settlement, Storage, StorageError, Transition,
-    Verdict,
+    Commit, Ended, Lease, Next, Outcome, Placed, Settled, Settlement, StorageError, Transition, Verdict,
 };
-use crate::task::{Data, Durability, Failure, Options, Stopped};
-use crate::time::Timestamp;
-
-/// So many canceled attempts are remembered until they begin.
-const MOST_CANCELED: usize = 256;
-
-/// What running jobs needs of a queue.
-pub(crate) struct Executor {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) registry: Registry,
-    pub(crate) signals: Arc<Signals>,
-    pub(crate) waiters: Waiters,
-    pub(crate) data: Data,
-    pub(crate) defaults: Options,
-    /// The way of the next steps of chains.
-    pipeline: Arc<Pipeline>,
-    slots: Mutex<Slots>,
-    /// Attempts that were canceled lately: one may not have begun when it was.
-    canceled: Mutex<VecDeque<Lease>>,
-    /// The crews that run attempts.
-    stoppers: Mutex<Vec<Weak<dyn Stopper>>>,
-}
-
-/// One that runs attempts and can be told to stop one.
-pub(crate) trait Stopper: Send + Sync {
-    /// Tells the body under that lease, if it runs here, that its job was canceled.
-    fn cancel(&self, lease: Lease);
-}
-
-/// The numbers in the storage's table of running attempts, which all consumers of the queue share.
-#[derive(Default)]
-struct Slots {
-    free: Vec<usize>,
-    next: usize,
-}
-
-/// A claimed job, unpacked: all that is known of it beside its arguments.
-#[derive(Clone)]
-pub(crate) struct Kit {
-    pub(crate) lease: Lease,
-    pub(crate) stop: Stop,
-    task: Arc<str>,
-    queue: Arc<str>,
-    attempt: u32,
-    retried: u32,
-    retries: u32,
-    origin: Origin,
-    headers: Arc<[(String, String)]>,
-    durability: Durability,
-    at_most_once: bool,
-    started: Timestamp,
-    registration: Option<&'static Registration>,
-    worker: Arc<str>,
-    /// The steps that follow it.
-    tail: Option<Arc<Tail>>,
-}
+use crate::task::{Durability, Failure, Options, Stopped};
 
 impl Executor {
-    pub(crate) fn new(pipeline: Arc<Pipeline>, registry: Registry, data: Data) -> Self {
-        super::panic::install();
-        Self {
-            storage: Arc::clone(&pipeline.storage),
-            registry,
-            signals: Arc::clone(&pipeline.signals),
-            waiters: pipeline.waiters.clone(),
-            data,
-            defaults: pipeline.defaults,
-            pipeline,
-            slots: Mutex::default(),
-            canceled: Mutex::default(),
-            stoppers: Mutex::default(),
-        }
-    }
-
-    /// From now on attempts run there, too.
-    pub(crate) fn add_stopper(&self, stopper: Weak<dyn Stopper>) {
-        let mut all = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|known| known.strong_count() > 0);
-        all.push(stopper);
-    }
-
-    /// Tells the body under a lease that its job was canceled.
-    pub(crate) fn stop(&self, lease: Lease) {
-        {
-            let mut canceled = self.canceled.lock().unwrap_or_else(PoisonError::into_inner);
-            canceled.truncate(MOST_CANCELED - 1);
-            canceled.push_front(lease);
-        }
-        let all = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for stopper in all.iter().filter_map(Weak::upgrade) {
-            stopper.cancel(lease);
-        }
-    }
-
-    /// Whether an attempt was canceled before it began.
-    pub(crate) fn is_canceled(&self, lease: Lease) -> bool {
-        self.canceled.lock().unwrap_or_else(PoisonError::into_inner).contains(&lease)
-    }
-
-    /// A slot of the running table that no other attempt has.
-    pub(crate) fn take_slot(&self) -> usize {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.free.pop().unwrap_or_else(|| {
-            slots.next += 1;
-            slots.next - 1
-        })
-    }
-
-    pub(crate) fn give_slot(&self, slot: usize) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).free.push(slot);
-    }
-
-    /// Unpacks a claimed job, tells that it begins, and gives what to run, or the end of a job that cannot be run.
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        claimed: Claimed,
-        worker: &Arc<str>,
-        owner: Option<Arc<dyn Any + Send + Sync>>,
-    ) -> (Kit, Result<Attempt, End>) {
-        let head = Head::decode(&claimed.body.head);
-        let registration = self.registry.find(&claimed.task);
-        let rest = &claimed.body.rest;
-        let tail = if rest.is_empty() { Ok(None) } else { Tail::decode(rest).map(Arc::new).map(Some) };
-        let (origin, headers, retries) = match &head {
-            Ok(head) => (head.origin, head.headers.clone(), head.retries),
-            Err(_) => (Origin::Call { parent: None }, Vec::new(), 0),
-        };
-        let kit = Kit {
-            lease: claimed.lease,
-            stop: Stop::default(),
-            task: claimed.task,
-            queue: claimed.queue,
-            attempt: claimed.attempt,
-            retried: claimed.retried,
-            retries,
-            origin,
-            headers: headers.clone().into(),
-            durability: claimed.durability,
-            at_most_once: claimed.at_most_once,
-            started: claimed.started,
-            registration,
-            worker: Arc::clone(worker),
-            tail: tail.as_ref().ok().cloned().flatten(),
-        };
-        if claimed.rescued {
-            self.emit(&kit, SignalKind::Rescued, None, None, None);
-        }
-        let fitting = match (registration, head) {
-            (None, _) => Err(explain_missing(&kit.task)),
-            (_, Err(error)) => Err(error.to_string()),
-            _ if tail.is_err() => Err(tail.err().map(|error| error.to_string()).unwrap_or_default()),
-            (Some(registration), Ok(head)) if head.signature != registration.task.signature => {
-                Err(format!("the parameters of `{}` are not those that this job was enqueued with", kit.task))
-            }
-            (Some(registration), Ok(head)) => Ok((registration, head)),
-        };
-        if claimed.condemned {
-            return (kit, Err(End::Condemned(claimed.crashes)));
-        }
-        let (registration, head) = match fitting {
-            Ok(fitting) => fitting,
-            Err(why) => return (kit, Err(End::Unknown(why))),
-        };
-        if let Some(need) = registration.task.needs.iter().find(|need| !self.data.holds(need)) {
-            let missing = Failure::MissingData((need.name)());
-            return (kit, Err(End::Failed(missing)));
-        }
-        self.emit(&kit, SignalKind::Executing, None, None, None);
-        let context = Context::new(About {
-            id: kit.lease.id,
-            task: Arc::clone(&kit.task),
-            queue: Arc::clone(&kit.queue),
-            attempt: kit.attempt,
-            origin,
-            headers,
-            timeout: head.timeout,
-            stop: kit.stop.clone(),
-            owner,
-            reporter: Some((Arc::clone(self), kit.lease)),
-        });
-        let attempt =
-            Attempt { body: &registration.task.body, args: claimed.body.args.0, data: self.data.clone(), context };
-        (kit, Ok(attempt))
-    }
-
     fn decide(&self, kit: &Kit, end: End) -> Decided {
         // Whoever canceled it was told that it will not be attempted again; a value that it yields all the same stands.
         let canceled = kit.stop.reason() == Some(Stopped::Canceled);
@@ -402,46 +216,6 @@ impl Executor {
             self.tell_waiters(step);
         }
     }
-
-    fn emit(
-        &self,
-        kit: &Kit,
-        kind: SignalKind,
-        error: Option<Arc<TaskError>>,
-        cause: Option<Arc<str>>,
-        run_at: Option<Timestamp>,
-    ) {
-        if !self.signals.hears(kind) {
-            return;
-        }
-        self.signals.emit(Signal {
-            kind,
-            sequence: 0,
-            id: kit.lease.id,
-            task: Arc::clone(&kit.task),
-            queue: Arc::clone(&kit.queue),
-            at: self.storage.clock().now(),
-            origin: kit.origin,
-            headers: Arc::clone(&kit.headers),
-            run_at,
-            attempt: kit.attempt,
-            error,
-            cause,
-            skipped: None,
-            progress: None,
-        });
-    }
-}
-
-impl Kit {
-    /// Whether its end may reach the disk later, and its body may run a second time should that be lost.
-    pub(crate) fn is_relaxed(&self) -> bool {
-        self.durability == Durability::Relaxed && !self.at_most_once
-    }
-
-    pub(crate) fn id(&self) -> JobId {
-        self.lease.id
-    }
 }
 
 /// An end on its way into the store, and what is owed for the step that follows.
@@ -460,12 +234,6 @@ impl Settling {
         if let Some(follow) = self.follow {
             follow.fail(why);
         }
-    }
-}
-
-impl std::fmt::Display for Kit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the job {} of `{}`", self.lease.id, self.task)
     }
 }
 

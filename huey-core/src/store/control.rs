@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::transition::{Discarded, Lease, Placed, Settled};
+use super::new_job::Placed;
+use super::transition::{Discarded, Lease, Settled};
 use crate::state::JobState;
 use crate::time::Timestamp;
 

@@ -13,6 +13,7 @@ mod engine;
 mod journal;
 mod log;
 mod memory;
+mod new_job;
 mod replay;
 mod schedule;
 mod shared;
@@ -30,12 +31,10 @@ pub(crate) use engine::Engine;
 pub use engine::engine;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
+pub use new_job::{Body, Flow, NewJob, Next, Placed, UniqueKey};
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use storage::{
     Answer, Commit, Counts, Done, List, Missing, OpenStorage, Query, Rows, Storage, StorageError, StorageOptions,
     Version,
 };
-pub use transition::{
-    Body, Claimed, Discarded, Ended, Flow, Lease, NewJob, Next, Outcome, Placed, Row, Settled, Settlement, Tasks,
-    Transition, UniqueKey, Verdict,
-};
+pub use transition::{Claimed, Discarded, Ended, Lease, Outcome, Row, Settled, Settlement, Tasks, Transition, Verdict};

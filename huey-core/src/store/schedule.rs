@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::transition::{NewJob, Placed};
+use super::new_job::{NewJob, Placed};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::task::Overlap;

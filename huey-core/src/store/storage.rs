@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::control::Revocation;
+use super::new_job::Body;
 use super::schedule::ScheduleRow;
-use super::transition::{Body, Lease, Outcome, Row, Transition};
+use super::transition::{Lease, Outcome, Row, Transition};
 use crate::codec::Bytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
