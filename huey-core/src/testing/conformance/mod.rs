@@ -23,6 +23,7 @@ mod claims;
 mod controls;
 mod endings;
 mod enqueues;
+mod flows;
 mod kit;
 mod lives;
 mod schedules;
@@ -89,6 +90,7 @@ pub const CHECKS: &[&[Check]] = &[
     uniques::CHECKS,
     schedules::CHECKS,
     controls::CHECKS,
+    flows::CHECKS,
     claims::CHECKS,
     endings::CHECKS,
     waits::CHECKS,
