@@ -342,3 +342,24 @@ fn those_who_wait_when_the_queue_closes_are_told() {
     assert!(handle.get().unwrap_err().is_closed());
     assert!(handle.status().unwrap_err().is_closed());
 }
+
+#[test]
+fn jobs_are_given_in_the_order_in_which_they_end() {
+    let (huey, ..) = queue();
+    let slow = add::job(1, 1).delay(Duration::from_millis(30)).enqueue(&huey).unwrap();
+    let quick = add::enqueue(&huey, 2, 2).unwrap();
+    let canceled = add::job(3, 3).delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
+    let never = add::job(4, 4).delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
+    canceled.cancel().unwrap();
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    let mut all = huey::as_completed([slow.clone(), quick.clone(), canceled.clone(), never]);
+    let mut ended: Vec<_> = all.by_ref().take(3).collect();
+    let (last, sum) = ended.pop().unwrap();
+    assert_eq!((last.id(), sum.unwrap()), (slow.id(), 2), "the slow one comes last");
+    let mut early: Vec<_> = ended.iter().map(|(handle, result)| (handle.id(), result.as_ref().ok().copied())).collect();
+    early.sort_unstable();
+    assert_eq!(early, [(quick.id(), Some(4)), (canceled.id(), None)]);
+    assert!(all.until(std::time::Instant::now()).next().is_none(), "the time for the one that never ends is over");
+    consumer.shutdown().wait().unwrap();
+    assert_eq!(huey::as_completed(Vec::<huey::JobHandle<u8>>::new()).count(), 0);
+}

@@ -29,7 +29,7 @@ pub use enqueue::{
 };
 pub use error::{BoxError, Error, Result, TaskError};
 pub use execute::Context;
-pub use handle::{ChainHandle, JobHandle, JobInfo, WaitForJob};
+pub use handle::{AsCompleted, ChainHandle, JobHandle, JobInfo, WaitForJob, as_completed};
 pub use id::JobId;
 pub use job::{Job, Origin, Step};
 pub use periodic::{ScheduleInfo, Schedules};

@@ -193,16 +193,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
     /// that runs or settles jobs of the same queue, which may be the one that the job waits for.
     /// [`Error::is_closed`] once the queue is closed. Else as [`get`](Self::get).
     pub fn wait(&self, timeout: Duration) -> Result<O> {
-        if is_worker_of(self.source.0.waiters.key()) {
-            return Err(Error::new(
-                ErrorKind::WouldBlock,
-                format!(
-                    "a thread that runs or settles jobs cannot wait for the job {} of `{}`, which may need that very \
-                     thread: `.await` the handle in an `async fn` task, or wait on a thread of your own",
-                    self.id, self.task
-                ),
-            ));
-        }
+        self.check_thread()?;
         let until = monotonic().checked_add(timeout);
         let waiting = self.source.0.waiters.register(self.id);
         if let Some(output) = self.get()? {
@@ -222,6 +213,21 @@ impl<O: DeserializeOwned> JobHandle<O> {
             News::Ended(end) => self.output(&end.task, end.state, &end.ended),
             News::Closed => Err(StorageError::Closed.into()),
         }
+    }
+
+    /// Whether this thread may wait for the job.
+    pub(super) fn check_thread(&self) -> Result<()> {
+        if is_worker_of(self.source.0.waiters.key()) {
+            return Err(Error::new(
+                ErrorKind::WouldBlock,
+                format!(
+                    "a thread that runs or settles jobs cannot wait for the job {} of `{}`, which may need that very \
+                     thread: `.await` the handle in an `async fn` task, or wait on a thread of your own",
+                    self.id, self.task
+                ),
+            ));
+        }
+        Ok(())
     }
 
     fn check_task(&self, task: &str) -> Result<()> {

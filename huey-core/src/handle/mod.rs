@@ -1,10 +1,12 @@
 //! What a caller keeps of a job.
 
 mod chain;
+mod completed;
 mod info;
 mod job_handle;
 
 pub use chain::ChainHandle;
+pub use completed::{AsCompleted, as_completed};
 pub use info::JobInfo;
 pub(crate) use job_handle::Source;
 pub use job_handle::{JobHandle, WaitForJob};
