@@ -108,12 +108,11 @@ impl<O: DeserializeOwned> Iterator for AsCompleted<O> {
             let place = self.next_ready()?;
             let Some(slot) = self.waits.get_mut(place) else { continue };
             let Some((handle, wait)) = slot else { continue };
-            let polled = match handle.check_thread() {
-                Err(error) => Poll::Ready(Err(error)),
-                Ok(()) => {
-                    let waker = Waker::from(Arc::new(Bell { ready: Arc::clone(&self.ready), place }));
-                    Pin::new(wait).poll(&mut Context::from_waker(&waker))
-                }
+            let polled = if let Err(error) = handle.check_thread() {
+                Poll::Ready(Err(error))
+            } else {
+                let waker = Waker::from(Arc::new(Bell { ready: Arc::clone(&self.ready), place }));
+                Pin::new(wait).poll(&mut Context::from_waker(&waker))
             };
             if let Poll::Ready(result) = polled {
                 let handle = handle.clone();

@@ -22,7 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
 /// Stores a chain of three; the ids of its steps.
 fn chain(kit: &Kit<'_>) -> [JobId; 3] {
     let steps = [kit.id(), kit.id(), kit.id()];
-    let flow = Flow { tasks: vec!["send".into(), "count".into()], keep: Duration::from_secs(60), follow_up: false };
+    let flow = Flow { tasks: vec!["send".into(), "count".into()], keep: Duration::from_mins(1), follow_up: false };
     let job = NewJob { id: steps[0], flow: Some(flow), ..kit.job() };
     kit.commit(Transition::Enqueue { jobs: vec![job] }, SYNCED);
     steps
@@ -31,14 +31,14 @@ fn chain(kit: &Kit<'_>) -> [JobId; 3] {
 /// The step of that id, as the last but so many.
 fn step(kit: &Kit<'_>, id: JobId, left: &[&str]) -> NewJob {
     let tasks = left.iter().map(ToString::to_string).collect();
-    let flow = Flow { tasks, keep: Duration::from_secs(60), follow_up: false };
+    let flow = Flow { tasks, keep: Duration::from_mins(1), follow_up: false };
     NewJob { id, flow: Some(flow), ..kit.job() }
 }
 
 /// Settles the running step as complete, with what follows it. None if the answer was lost on the way.
 fn complete(kit: &Kit<'_>, next: Option<Next>) -> Option<Settled> {
     let lease = kit.claim_one().lease;
-    let verdict = Verdict::Complete { output: vec![7].into(), signature: 1, keep: Duration::from_secs(60), next };
+    let verdict = Verdict::Complete { output: vec![7].into(), signature: 1, keep: Duration::from_mins(1), next };
     match kit.commit(Transition::Settle(vec![Settlement { lease, verdict }]), SYNCED) {
         Outcome::Settled(mut all) => all.remove(0),
         other => panic!("a settle gave {other:?}"),
@@ -77,7 +77,7 @@ fn fails(subject: &dyn Subject) {
     assert_eq!(states(&kit, steps), [JobState::Dead, JobState::Canceled, JobState::Canceled]);
     assert!(kit.row(steps[2]).ended.cause.is_some_and(|cause| cause.contains(&steps[0].to_string())));
     let steps = chain(&kit);
-    kit.commit(Transition::Cancel { id: steps[0], keep: Duration::from_secs(60) }, SYNCED);
+    kit.commit(Transition::Cancel { id: steps[0], keep: Duration::from_mins(1) }, SYNCED);
     assert_eq!(states(&kit, steps), [JobState::Canceled; 3]);
     let steps = chain(&kit);
     kit.settle(kit.claim_one().lease, Verdict::Parked { cause: "unknown".into() });
