@@ -73,7 +73,7 @@ pub struct Flow {
     /// How long the records of those are kept that are canceled, in whole seconds.
     pub keep: Duration,
     /// Whether another job is to follow should one of them be dead: at its crash limit the job is given out once more then,
-    /// as [`condemned`](Claimed::condemned), so that what follows is stored with its end.
+    /// as [`condemned`](super::Claimed::condemned), so that what follows is stored with its end.
     pub follow_up: bool,
 }
 

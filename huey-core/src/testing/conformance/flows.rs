@@ -86,9 +86,9 @@ fn fails(subject: &dyn Subject) {
     assert_eq!((kit.state(steps[1]), kit.state(steps[2])), (JobState::Canceled, JobState::Canceled));
 }
 
-fn key(on_conflict: OnConflict) -> Option<UniqueKey> {
+fn key(on_conflict: OnConflict) -> UniqueKey {
     let (scope, keep) = (Scope::Active, Duration::ZERO);
-    Some(UniqueKey { key: b"key".to_vec().into(), scope, on_conflict, keep })
+    UniqueKey { key: b"key".to_vec().into(), scope, on_conflict, keep }
 }
 
 fn refused(subject: &dyn Subject) {
@@ -98,12 +98,12 @@ fn refused(subject: &dyn Subject) {
     assert_eq!(states(&kit, steps), [JobState::Complete, JobState::Canceled, JobState::Canceled]);
     assert_eq!(kit.row(steps[1]).ended.cause.as_deref(), Some("rejected by a hook"));
     let holder = kit.add(|job| {
-        job.unique = key(OnConflict::Existing);
+        job.unique = Some(key(OnConflict::Existing));
         job.run_at = kit.now() + Duration::from_mins(1);
     });
     for on_conflict in [OnConflict::Existing, OnConflict::Reject] {
         let steps = chain(&kit);
-        let job = NewJob { unique: key(on_conflict), ..step(&kit, steps[1], &["count"]) };
+        let job = NewJob { unique: Some(key(on_conflict)), ..step(&kit, steps[1], &["count"]) };
         complete(&kit, Some(Next::Job(Box::new(job))));
         assert_eq!(states(&kit, steps), [JobState::Complete, JobState::Canceled, JobState::Canceled]);
         assert_eq!(kit.row(steps[2]).ended.cause, Some(format!("duplicate of {holder}")));
@@ -113,9 +113,9 @@ fn refused(subject: &dyn Subject) {
 fn same_key(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let steps = [kit.id(), kit.id()];
-    let first = NewJob { unique: key(OnConflict::Reject), ..step(&kit, steps[0], &["send"]) };
+    let first = NewJob { unique: Some(key(OnConflict::Reject)), ..step(&kit, steps[0], &["send"]) };
     kit.commit(Transition::Enqueue { jobs: vec![first] }, SYNCED);
-    let second = NewJob { unique: key(OnConflict::Reject), ..step(&kit, steps[1], &[]) };
+    let second = NewJob { unique: Some(key(OnConflict::Reject)), ..step(&kit, steps[1], &[]) };
     complete(&kit, Some(Next::Job(Box::new(second))));
     assert_eq!(steps.map(|id| kit.state(id)), [JobState::Complete, JobState::Queued]);
 }
