@@ -372,7 +372,8 @@ impl Model {
     /// Compares an outcome with what was expected, and learns the leases that it tells.
     pub(crate) fn learn(&mut self, expected: &Expected, outcome: &Outcome, now: Timestamp) -> Result<(), String> {
         if let (Expected::Reserved(first), Outcome::Reserved { first: got, .. }) = (expected, outcome) {
-            // A reservation that a crash took back cannot be seen otherwise.
+            // A reservation that a crash took back cannot be seen otherwise, nor a job with it that had left no trace.
+            self.jobs.retain(|counter, job| counter < got || job.state != JobState::Gone);
             let used = self.jobs.last_key_value().map_or(0, |(counter, _)| counter + 1);
             self.reserved -= first - got.min(first);
             return if (used..=*first).contains(got) { Ok(()) } else { Err(format!("counters from {got} again")) };
