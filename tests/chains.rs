@@ -394,5 +394,6 @@ fn purging_or_replaying_a_parked_step_ends_its_chain_and_tells_who_waits() {
         }
         assert_eq!(waiter.join().unwrap().unwrap_err().ending(), Some(JobState::Canceled));
         assert_eq!(heard.of(chain.id()), "canceled");
+        assert_eq!(chain.status().unwrap(), JobState::Canceled);
     }
 }

@@ -55,6 +55,27 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     }
 }
 
+/// Encodes the list of values that were encoded one by one.
+pub(crate) fn encode_list<'a>(values: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Error> {
+    let mut list = encode(&values.len())?;
+    for value in values {
+        list.extend_from_slice(value);
+    }
+    Ok(list)
+}
+
+/// Encodes the `Result` of a value that was encoded, or of an error.
+pub(crate) fn encode_result<E: Serialize>(value: Result<&[u8], &E>) -> Result<Vec<u8>, Error> {
+    match value {
+        Ok(bytes) => {
+            let mut result = encode(&Ok::<(), ()>(()))?;
+            result.extend_from_slice(bytes);
+            Ok(result)
+        }
+        Err(error) => encode(&Err::<(), &E>(error)),
+    }
+}
+
 /// Bytes that are stored as they are. A plain `Vec<u8>` would go through serde one byte at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bytes(pub Vec<u8>);
@@ -128,6 +149,21 @@ mod tests {
         let bytes = [253, 255, 255, 255, 255, 255, 255, 255, 127];
         assert!(decode::<Vec<u8>>(&bytes).unwrap_err().is_codec());
         assert!(decode::<Bytes>(&bytes).unwrap_err().is_codec());
+    }
+
+    #[test]
+    fn lists_and_results_are_put_together_from_their_parts() {
+        let parts: Vec<Vec<u8>> = (0..300_u64).map(|number| encode(&(number, "x")).unwrap()).collect();
+        let list = encode_list(parts.iter().map(Vec::as_slice)).unwrap();
+        let expected: Vec<(u64, &str)> = (0..300).map(|number| (number, "x")).collect();
+        assert_eq!(list, encode(&expected).unwrap());
+        assert_eq!(encode_list([].into_iter()).unwrap(), encode(&Vec::<u8>::new()).unwrap());
+        let results: Vec<Result<u64, String>> = vec![Ok(7), Err("no".into())];
+        let parts: Vec<Vec<u8>> = results
+            .iter()
+            .map(|result| encode_result(result.as_ref().map(|value| encode(value).unwrap()).as_deref()).unwrap())
+            .collect();
+        assert_eq!(encode_list(parts.iter().map(Vec::as_slice)).unwrap(), encode(&results).unwrap());
     }
 
     #[test]

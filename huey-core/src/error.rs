@@ -59,6 +59,12 @@ impl Error {
         self
     }
 
+    /// The same error, of one of the members of a group.
+    pub(crate) fn of_member(mut self, index: usize) -> Self {
+        self.0.text = format!("member {index} of the group, counted from 0: {}", self.0.text).into();
+        self
+    }
+
     pub(crate) fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self

@@ -25,11 +25,12 @@ mod time;
 
 pub use consumer::{Consumer, ConsumerHandle, Stopping};
 pub use enqueue::{
-    Chain, Decision, Decorator, EnqueueHook, EnqueueOutcome, EnqueueRequest, Follows, HookResult, Registered,
+    Chain, Decision, Decorator, EnqueueHook, EnqueueOutcome, EnqueueRequest, Follows, Group, HookResult, Member, Mixed,
+    Registered, group,
 };
 pub use error::{BoxError, Error, Result, TaskError};
 pub use execute::Context;
-pub use handle::{AsCompleted, ChainHandle, JobHandle, JobInfo, WaitForJob, as_completed};
+pub use handle::{AsCompleted, ChainHandle, GroupHandle, JobHandle, JobInfo, WaitForGroup, WaitForJob, as_completed};
 pub use id::JobId;
 pub use job::{Job, Origin, Step};
 pub use periodic::{ScheduleInfo, Schedules};

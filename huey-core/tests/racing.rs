@@ -68,7 +68,7 @@ fn work(storage: &Arc<dyn Storage>, seed: u64) -> Told {
                 .collect();
             let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
             let level = how(&mut random);
-            let enqueue = Transition::Enqueue { jobs };
+            let enqueue = Transition::enqueue(jobs);
             if act(storage, &mut random, enqueue, level).is_some() && level.durability == Durability::Synced {
                 told.stored.extend(ids);
             }
@@ -243,7 +243,7 @@ fn race_for_a_key(seed: u64) {
                 let placed = if counter % 8 == 0 {
                     tick(&**storage, &job, synced)
                 } else {
-                    match storage.commit(Transition::Enqueue { jobs: vec![job] }, synced) {
+                    match storage.commit(Transition::enqueue(vec![job]), synced) {
                         Ok(Outcome::Enqueued(placed)) => Some(placed),
                         _ => None,
                     }

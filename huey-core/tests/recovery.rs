@@ -41,7 +41,7 @@ fn jobs(storage: &dyn Storage, count: u32, bytes: usize) -> Vec<NewJob> {
 }
 
 fn enqueue(jobs: &[NewJob]) -> Transition {
-    Transition::Enqueue { jobs: jobs.to_vec() }
+    Transition::enqueue(jobs.to_vec())
 }
 
 fn write(key: &str, bytes: usize) -> Transition {

@@ -196,13 +196,12 @@ impl Crew {
         if interrupted {
             kit.stop.because(Stopped::Shutdown);
         }
-        let attempt = attempt.and_then(|attempt| match self.executor.storage.begin(place.slot, lease) {
-            Ok(()) => Ok(attempt),
-            Err(error) => {
-                tracing::error!(job = %lease.id, %error, "an attempt could not be noted, so its job goes back");
-                Err(End::NotBegun)
-            }
-        });
+        // The hooks of a chord's callback are user code, too.
+        let is_noted = matches!(attempt, Ok(_) | Err(End::Gather));
+        if is_noted && let Err(error) = self.executor.storage.begin(place.slot, lease) {
+            tracing::error!(job = %lease.id, %error, "an attempt could not be noted, so its job goes back");
+            return (place, kit, Err(End::NotBegun));
+        }
         (place, kit, attempt)
     }
 

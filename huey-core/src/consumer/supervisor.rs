@@ -10,7 +10,7 @@ use super::running::{ConsumerHandle, Done};
 use super::worker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::Stopper;
-use crate::store::{Commit, Transition, Version};
+use crate::store::{CHORD, Commit, Transition, Version};
 use crate::task::Durability;
 use crate::time::{Timestamp, monotonic};
 
@@ -33,7 +33,11 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     let tasks = executor.registry.names().map(str::to_owned).collect();
     executor.storage.commit(Transition::Unpark { tasks }, how)?;
 
-    let async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
+    let mut async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
+    if workers == 0 {
+        // Plain workers see to chords, where there are any.
+        async_tasks.push(CHORD.to_owned());
+    }
     let runs_async = !async_tasks.is_empty() && async_limit > 0;
     let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), queues, async_tasks));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;

@@ -1,25 +1,16 @@
-//! Chains: jobs that follow one another, each with what the one before it yields.
+//! Chains: jobs that follow one another, each with what comes before it.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
-
-use super::flight::{Flight, Passed, Unstaged, only};
-use super::pipeline::Pipeline;
 use super::registration::{Registered, Registration};
-use super::registry::{Registry, explain_missing};
-use crate::codec::{self, Bytes};
-use crate::error::{Error, ErrorKind, Result, TaskError};
-use crate::id::JobId;
-use crate::job::{Choices, Job, Origin, Step};
-use crate::store::Flow;
+use crate::codec;
+use crate::error::{Result, TaskError};
+use crate::job::{Choices, Job, Step};
 use crate::task::{Continues, TakesFrom, Task};
 
-/// The version of what is stored of the steps to come.
-const VERSION: u8 = 1;
-
-/// Jobs that follow one another: [`Job::then`] begins one. `T` is the task of its last step.
+/// Jobs that follow one another: [`Job::then`] begins one, and so does [`Group::then`](super::Group::then). `T` is the task of
+/// its last step.
 ///
 /// Only one step is a job at a time; the next is stored in the commit that settles the one before it, and passes the hooks
 /// then. If a step ends otherwise than complete, the later ones are canceled, with the cause.
@@ -35,18 +26,54 @@ const VERSION: u8 = 1;
 /// ```
 #[must_use = "a chain does nothing until it is enqueued"]
 pub struct Chain<T> {
-    steps: Vec<Planned>,
-    on_error: Option<Planned>,
+    plan: Plan,
     last: PhantomData<fn() -> T>,
+}
+
+/// A flow that is not stored yet.
+pub struct Plan {
+    pub(super) first: First,
+    pub(super) steps: Vec<Planned>,
+    pub(super) on_error: Option<Planned>,
+    /// How deep groups stand in groups.
+    pub(super) depth: usize,
+}
+
+/// So deep may groups stand in groups.
+pub(super) const DEPTH: usize = 64;
+
+/// What a flow begins with.
+pub(super) enum First {
+    Job(Planned),
+    Group {
+        members: Vec<Plan>,
+        /// Whether the callback is to be whatever becomes of them.
+        settled: bool,
+    },
 }
 
 /// A step that is not stored yet.
 pub struct Planned {
-    registration: &'static Registration,
-    /// Whether what the step before yields stands in front of the arguments.
-    takes: bool,
-    args: Result<Vec<u8>>,
-    choices: Choices,
+    pub(super) registration: &'static Registration,
+    /// Whether what comes before it stands in front of the arguments.
+    pub(super) takes: bool,
+    pub(super) args: Result<Vec<u8>>,
+    pub(super) choices: Choices,
+}
+
+impl Plan {
+    pub(super) fn of_job(job: Planned) -> Self {
+        Self { first: First::Job(job), steps: Vec::new(), on_error: None, depth: 0 }
+    }
+
+    /// How many ids it takes: one for each job, and one for each chord.
+    pub(super) fn ids(&self) -> usize {
+        let first = match &self.first {
+            First::Job(_) => 1,
+            First::Group { members, .. } => members.iter().map(Self::ids).sum::<usize>() + 1,
+        };
+        first + self.steps.len()
+    }
 }
 
 /// What can follow a job of the task `Prev`, which yields an `Output`: a [`Step`] that takes that first, or any [`Job`], which
@@ -85,165 +112,64 @@ impl<T: Registered> Job<T> {
     /// Begins a chain: `next` runs once this job is complete. A [`Step`], `task::with(..)`, takes what this one yields as its
     /// first argument; a `Job` ignores it.
     pub fn then<N: Follows<T, T::Output>>(self, next: N) -> Chain<N::Task> {
-        let first = <Self as Follows<T, T::Output>>::planned(self);
-        Chain { steps: vec![first, next.planned()], on_error: None, last: PhantomData }
+        Chain::of(self).then(next)
     }
 
     /// Makes `next` follow should this job be dead; see [`Chain::on_error`].
     pub fn on_error<N: Follows<T, TaskError>>(self, next: N) -> Chain<T> {
-        let first = <Self as Follows<T, T::Output>>::planned(self);
-        Chain { steps: vec![first], on_error: Some(next.planned()), last: PhantomData }
+        Chain::of(self).on_error(next)
     }
 }
 
 impl<T: Registered> Chain<T> {
-    /// Adds a step behind the last.
-    pub fn then<N: Follows<T, T::Output>>(mut self, next: N) -> Chain<N::Task> {
-        self.steps.push(next.planned());
-        Chain { steps: self.steps, on_error: self.on_error, last: PhantomData }
+    fn of(job: Job<T>) -> Self {
+        let plan = Plan::of_job(<Job<T> as Follows<T, T::Output>>::planned(job));
+        Self { plan, last: PhantomData }
     }
 
-    /// Makes `next` follow should a step be dead: once, and in the commit that says so. A [`Step`], `task::with(..)`, takes the
-    /// [`TaskError`] as its first argument; a [`Job`] does without. Other endings have no follow-up.
+    /// Begins with a group; `next` is its callback.
+    pub(super) fn of_group(members: Vec<Plan>, settled: bool, next: Planned) -> Self {
+        let depth = 1 + members.iter().map(|member| member.depth).max().unwrap_or(0);
+        // One that is too deep is refused when it is enqueued, and must not fill the stack until then.
+        let members = if depth > DEPTH { Vec::new() } else { members };
+        let plan = Plan { first: First::Group { members, settled }, steps: vec![next], on_error: None, depth };
+        Self { plan, last: PhantomData }
+    }
+
+    /// Adds a step behind the last.
+    pub fn then<N: Follows<T, T::Output>>(mut self, next: N) -> Chain<N::Task> {
+        self.plan.steps.push(next.planned());
+        Chain { plan: self.plan, last: PhantomData }
+    }
+
+    /// Makes `next` follow should a step be dead, or a member of the group that the chain begins with: once, and in the commit
+    /// that says so. A [`Step`], `task::with(..)`, takes the [`TaskError`] as its first argument; a [`Job`] does without.
+    /// Other endings have no follow-up.
     ///
-    /// It is a job of its own, with the origin [`ErrorFollowUp`](Origin::ErrorFollowUp), and passes the hooks.
+    /// It is a job of its own, with the origin [`ErrorFollowUp`](crate::Origin::ErrorFollowUp), and passes the hooks.
     pub fn on_error<N: Follows<T, TaskError>>(mut self, next: N) -> Self {
-        self.on_error = Some(next.planned());
+        self.plan.on_error = Some(next.planned());
         self
     }
 
-    pub(crate) fn into_steps(self) -> (Vec<Planned>, Option<Planned>) {
-        (self.steps, self.on_error)
+    pub(crate) fn into_plan(self) -> Plan {
+        self.plan
     }
 }
 
 impl<T: Task> fmt::Debug for Chain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.steps.iter().map(|step| step.registration.task.name).collect();
-        f.debug_tuple("Chain").field(&names).finish()
+        f.debug_tuple("Chain").field(&self.plan).finish()
     }
 }
 
-/// The steps to come, as they are stored with the job whose turn it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Tail {
-    version: u8,
-    /// Their ids' counters follow this one.
-    at: JobId,
-    steps: Vec<StoredStep>,
-    on_error: Option<StoredStep>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct StoredStep {
-    task: String,
-    takes: bool,
-    args: Bytes,
-    choices: Choices,
-}
-
-/// Where a job stands in a chain.
-#[derive(Debug, Default)]
-pub(crate) struct Part {
-    /// Its id, if that was given out before.
-    pub(super) id: Option<JobId>,
-    pub(super) flow: Option<Flow>,
-    pub(super) rest: Bytes,
-}
-
-impl Tail {
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        match bytes.first() {
-            Some(&VERSION) => codec::decode(bytes),
-            _ => Err(Error::new(ErrorKind::Codec, "the steps to come were stored by another version of huey")),
-        }
-    }
-
-    /// What the job at `self.at` is stored with.
-    fn part(&self, keep: std::time::Duration) -> Result<Part> {
-        let tasks = self.steps.iter().map(|step| step.task.clone()).collect();
-        let follow_up = self.on_error.is_some();
-        let is_over = self.steps.is_empty() && !follow_up;
-        let rest = if is_over { Bytes::default() } else { codec::encode(self)?.into() };
-        Ok(Part { id: Some(self.at), flow: Some(Flow { tasks, keep, follow_up }), rest })
-    }
-}
-
-impl Pipeline {
-    /// Takes the first step of a chain all the way; gives the ids of all.
-    pub(crate) fn enqueue_chain(
-        &self,
-        steps: Vec<Planned>,
-        on_error: Option<Planned>,
-        origin: Origin,
-    ) -> Result<Vec<JobId>> {
-        let now = self.storage.clock().now();
-        let ids = self.next_ids(now, steps.len())?;
-        let mut steps = steps.into_iter();
-        let (Some(first), Some(at)) = (steps.next(), ids.first()) else { return Ok(ids) };
-        let stored = |step: Planned| {
-            let (task, takes) = (step.registration.task.name.to_owned(), step.takes);
-            Ok(StoredStep { task, takes, args: step.args?.into(), choices: step.choices })
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = f.debug_list();
+        match &self.first {
+            First::Job(job) => list.entry(&job.registration.task.name),
+            First::Group { members, .. } => list.entry(members),
         };
-        let on_error = on_error.map(stored).transpose()?;
-        let tail = Tail { version: VERSION, at: *at, steps: steps.map(stored).collect::<Result<_>>()?, on_error };
-        let part = tail.part(self.keep())?;
-        let passed = (first.registration.stage)(self, &first.args?, first.choices, origin, part)?;
-        if let Passed::Existing(existing) = &passed {
-            return Err(duplicate(existing.id));
-        }
-        let enqueued = self.fly(Flight::of_one(passed)).and_then(only)?;
-        if enqueued.is_new { Ok(ids) } else { Err(duplicate(enqueued.id)) }
+        list.entries(self.steps.iter().map(|step| step.registration.task.name)).finish()
     }
-
-    /// How long the record of a step is kept that is canceled with its chain.
-    fn keep(&self) -> std::time::Duration {
-        self.defaults.retention.unwrap_or(crate::job::KEEP)
-    }
-
-    /// Takes the next step of a chain through its hooks, with what the job before it yielded.
-    pub(crate) fn next_step(
-        &self,
-        registry: &Registry,
-        parent: JobId,
-        mut tail: Tail,
-        output: &[u8],
-    ) -> Result<Option<Passed>, Unstaged> {
-        if tail.steps.is_empty() {
-            return Ok(None);
-        }
-        let step = tail.steps.remove(0);
-        tail.at = tail.at.following();
-        let Some(registration) = registry.find(&step.task) else {
-            return Err(Error::new(ErrorKind::Setup, explain_missing(&step.task)).into());
-        };
-        let mut args = if step.takes { output.to_vec() } else { Vec::new() };
-        args.extend_from_slice(&step.args);
-        let part = tail.part(self.keep()).map_err(Unstaged::from)?;
-        (registration.open)(self, &args, step.choices, Origin::Chain { parent }, part).map(Some)
-    }
-}
-
-impl Pipeline {
-    /// Takes the job that follows a dead step through its hooks, with the record of that.
-    pub(crate) fn follow_up(
-        &self,
-        registry: &Registry,
-        parent: JobId,
-        tail: &Tail,
-        error: &TaskError,
-    ) -> Result<Option<Passed>, Unstaged> {
-        let Some(step) = tail.on_error.clone() else { return Ok(None) };
-        let Some(registration) = registry.find(&step.task) else {
-            return Err(Error::new(ErrorKind::Setup, explain_missing(&step.task)).into());
-        };
-        let mut args = if step.takes { codec::encode(error)? } else { Vec::new() };
-        args.extend_from_slice(&step.args);
-        (registration.open)(self, &args, step.choices, Origin::ErrorFollowUp { parent }, Part::default()).map(Some)
-    }
-}
-
-fn duplicate(of: JobId) -> Error {
-    let text = format!("the first step of the chain is a duplicate of the job {of}, and no chain was stored");
-    Error::new(ErrorKind::Conflict, text)
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::job::{Origin, Terms};
 use crate::signal::{SignalKind, Signals};
-use crate::store::{Commit, NewJob, Placed, Storage, Transition};
+use crate::store::{Commit, NewChord, NewJob, Placed, Storage, Transition};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -95,6 +95,9 @@ pub(super) struct Flight {
     /// What the caller gets for each, as far as it is known.
     landed: Vec<Option<Enqueued>>,
     jobs: Vec<NewJob>,
+    chords: Vec<NewChord>,
+    /// The ids of the chords.
+    gatherers: Vec<JobId>,
     /// What is owed for each of the jobs to be stored, and its place among all.
     pub(super) afters: Vec<(usize, After)>,
 }
@@ -119,22 +122,35 @@ impl Flight {
         }
     }
 
+    pub(super) fn add_chord(&mut self, chord: NewChord) {
+        self.gatherers.push(chord.id);
+        self.chords.push(chord);
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.landed.len()
+    }
+
     /// How they are committed: the highest level holds, and what is announced is held until it has been.
     pub(super) fn how(&self, signals: &Signals) -> Commit {
         let heard = signals.hears(SignalKind::Enqueued) || signals.hears(SignalKind::Scheduled);
-        let durability = self.jobs.iter().map(|job| job.durability).max().unwrap_or(Durability::Relaxed);
+        let levels = self.jobs.iter().map(|job| job.durability);
+        let durability = levels.chain(self.chords.iter().map(|chord| chord.durability)).max();
+        let durability = durability.unwrap_or(Durability::Relaxed);
         Commit { durability, hold: heard || self.afters.iter().any(|(_, after)| !after.callbacks.is_empty()) }
     }
 
     /// The transition that stores them, if there is anything to store.
     pub(super) fn transition(&mut self) -> Option<Transition> {
-        let jobs = std::mem::take(&mut self.jobs);
-        (!jobs.is_empty()).then_some(Transition::Enqueue { jobs })
+        let (jobs, chords) = (std::mem::take(&mut self.jobs), std::mem::take(&mut self.chords));
+        (!jobs.is_empty() || !chords.is_empty()).then_some(Transition::Enqueue { jobs, chords })
     }
 
     /// The jobs that a commit of them holds.
     pub(super) fn held(&self, placed: &[Placed]) -> Vec<JobId> {
-        let mut held = Vec::with_capacity(placed.len());
+        let mut held = self.gatherers.clone();
+        held.reserve(placed.len());
         for ((_, after), placed) in self.afters.iter().zip(placed) {
             match placed {
                 Placed::New => held.push(after.notice.id),

@@ -1,6 +1,6 @@
 //! A task together with the hooks that it names: what the attribute registers.
 
-use super::chain::Part;
+use super::tail::Part;
 use super::decorator::Decorator;
 use super::flight::{Passed, Unstaged};
 use super::hook::EnqueueHook;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::registration::Registration;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::CHORD;
 use crate::task::{Body, Data};
 
 /// The tasks that a queue knows: those linked into the program, and those named to the builder.
@@ -27,6 +28,10 @@ impl Registry {
         let mut faults = Vec::new();
         for registration in all {
             let task = registration.task;
+            if task.name == CHORD {
+                let (file, line) = (task.file, task.line);
+                faults.push(format!("a task is named `{CHORD}`, which is kept for chords: {file}:{line}; name it otherwise"));
+            }
             if let Some(known) = registry.0.insert(task.name, registration)
                 && !std::ptr::eq(known.task, task)
             {

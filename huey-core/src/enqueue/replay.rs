@@ -1,6 +1,6 @@
 //! Jobs that were given up, made anew.
 
-use super::chain::Part;
+use super::tail::Part;
 use super::discard::tell_discarded;
 use super::flight::{Enqueued, Flight, only};
 use super::pipeline::Pipeline;
@@ -34,7 +34,7 @@ impl Pipeline {
         let passed = (registration.stage)(self, &body.args, choices, Origin::Replay { of }, Part::default())?;
         let mut flight = Flight::of_one(passed);
         let how = flight.how(&self.signals);
-        let Some(Transition::Enqueue { mut jobs }) = flight.transition() else { return only(flight.landed()) };
+        let Some(Transition::Enqueue { mut jobs, .. }) = flight.transition() else { return only(flight.landed()) };
         let Some(job) = jobs.pop() else { return only(flight.landed()) };
         let mut canceled = Vec::new();
         let outcome = match self.storage.commit(Transition::Replay { of, job: Box::new(job) }, how) {
@@ -52,6 +52,10 @@ impl Pipeline {
         };
         let landed = self.land(flight, outcome, how).and_then(only);
         let now = self.storage.clock().now();
+        if how.hold {
+            let ids: Vec<JobId> = canceled.iter().map(|step| step.id).collect();
+            self.storage.release(&ids);
+        }
         for step in canceled {
             tell_discarded(&self.signals, &self.waiters, step, now);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::chain::Part;
+use super::tail::Part;
 use super::flight::{Enqueued, Flight, only};
 use super::pipeline::Pipeline;
 use super::registration::Registration;
@@ -142,7 +142,7 @@ impl Pipeline {
 impl Flight {
     fn take_jobs(&mut self) -> Vec<NewJob> {
         match self.transition() {
-            Some(Transition::Enqueue { jobs }) => jobs,
+            Some(Transition::Enqueue { jobs, .. }) => jobs,
             _ => Vec::new(),
         }
     }

@@ -23,6 +23,8 @@ pub(crate) enum End {
     Interrupted,
     /// It has reached its crash limit, after so many crashes, and is not run again.
     Condemned(u8),
+    /// It stands for a chord, and nothing is run.
+    Gather,
     /// It could not be noted that it begins, so it did not.
     NotBegun,
     /// No task of this program fits the job.

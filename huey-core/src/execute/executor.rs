@@ -11,7 +11,7 @@ use crate::error::TaskError;
 use crate::id::JobId;
 use crate::job::{Head, Origin};
 use crate::signal::{Signal, SignalKind, Signals, Waiters};
-use crate::store::{Claimed, Lease, Storage};
+use crate::store::{CHORD, Claimed, Lease, Storage};
 use crate::task::{Data, Durability, Failure, Options};
 use crate::time::Timestamp;
 
@@ -156,8 +156,12 @@ impl Executor {
             worker: Arc::clone(worker),
             tail: tail.as_ref().ok().cloned().flatten(),
         };
-        if claimed.rescued {
+        if claimed.rescued && !kit.is_chord() {
             self.emit(&kit, SignalKind::Rescued, None, None, None);
+        }
+        if kit.is_chord() {
+            let crashes = claimed.condemned.then_some(claimed.crashes);
+            return (kit, Err(crashes.map_or(End::Gather, End::Condemned)));
         }
         let fitting = match (registration, head) {
             (None, _) => Err(explain_missing(&kit.task)),
@@ -231,6 +235,11 @@ impl Kit {
     /// Whether its end may reach the disk later, and its body may run a second time should that be lost.
     pub(crate) fn is_relaxed(&self) -> bool {
         self.durability == Durability::Relaxed && !self.at_most_once
+    }
+
+    /// Whether it stands for a chord.
+    pub(crate) fn is_chord(&self) -> bool {
+        *self.task == *CHORD
     }
 
     pub(crate) fn id(&self) -> JobId {

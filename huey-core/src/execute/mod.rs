@@ -8,6 +8,7 @@ mod context;
 mod control;
 mod executor;
 mod follow;
+mod gather;
 mod panic;
 mod retry;
 mod settle;

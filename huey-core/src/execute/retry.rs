@@ -44,6 +44,11 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
+    /// One that nobody hears of.
+    pub(super) fn silent(verdict: Verdict) -> Self {
+        Self::new(verdict, [])
+    }
+
     fn new(verdict: Verdict, signals: impl Into<Vec<SignalKind>>) -> Self {
         Self { verdict, signals: signals.into(), error: None, cause: None }
     }
@@ -101,7 +106,8 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
             let cause = Some("crash limit".to_owned());
             Decided { error: Some(error), cause, ..Decided::new(verdict, [SignalKind::Dead]) }
         }
-        End::NotBegun => Decided::new(Verdict::Returned { started: false }, []),
+        // Chords are decided elsewhere.
+        End::NotBegun | End::Gather => Decided::new(Verdict::Returned { started: false }, []),
         End::Unknown(why) => parked(why),
     }
 }

@@ -10,7 +10,7 @@ use super::follow::{self, Follow};
 use super::retry::{self, Decided};
 use crate::enqueue::{Registration, emit_discarded};
 use crate::error::TaskError;
-use crate::job::KEEP;
+use crate::job::{KEEP, Origin};
 use crate::signal::{Final, WorkerMark};
 use crate::state::JobState;
 use crate::store::{
@@ -49,12 +49,16 @@ impl Executor {
 
     /// Decides, and takes the next step of a chain through its hooks where one follows.
     fn decide_on(&self, kit: &Kit, end: End) -> Settling {
+        if kit.is_chord() {
+            let (decided, follow) = self.gather(kit, end);
+            return Settling { decided, follow };
+        }
         let mut decided = self.decide(kit, end);
         let mut follow = None;
         let (registry, id) = (&self.registry, kit.lease.id);
         match (&mut decided.verdict, &kit.tail) {
             (Verdict::Complete { output, next, .. }, Some(tail)) => {
-                (*next, follow) = follow::of(self.pipeline.next_step(registry, id, (**tail).clone(), output));
+                (*next, follow) = follow::of(self.pipeline.next_step(registry, Origin::Chain { parent: id }, (**tail).clone(), output));
             }
             (Verdict::Dead { error, next }, Some(tail)) => {
                 (*next, follow) = follow::of(self.pipeline.follow_up(registry, id, tail, error));
@@ -276,11 +280,13 @@ fn expected(verdict: &Verdict) -> Settled {
         Verdict::Lost { .. } => JobState::Lost,
         Verdict::Parked { .. } => JobState::Parked,
         Verdict::Retry { .. } | Verdict::Returned { .. } => JobState::Queued,
+        Verdict::Gathered { next: Next::Failed { .. } } => JobState::Canceled,
+        Verdict::Gathered { .. } => JobState::Complete,
     };
     let next = match verdict {
-        Verdict::Complete { next: Some(Next::Job(_)), .. } | Verdict::Dead { next: Some(Next::Job(_)), .. } => {
-            Some(Placed::New)
-        }
+        Verdict::Complete { next: Some(Next::Job(_)), .. }
+        | Verdict::Dead { next: Some(Next::Job(_)), .. }
+        | Verdict::Gathered { next: Next::Job(_) | Next::Failed { follow_up: Some(_), .. } } => Some(Placed::New),
         _ => None,
     };
     Settled { next, ..Settled::new(state, None) }

@@ -102,8 +102,8 @@ impl Claim<'_> {
             claimed.push(self.start(work, decided)?);
         }
         if let Some(end) = ended.get(before) {
-            let cause = flow_cause(end);
-            ended.extend(flow::fail(self.state, work.item.counter, &cause, self.now, decided));
+            let why = flow_cause(end);
+            ended.extend(flow::fail(self.state, work.item.counter, &why, self.now, decided));
         }
         Ok(())
     }
@@ -215,9 +215,9 @@ enum Suspicion<'a> {
 }
 
 /// Why the later steps of a job are canceled that ended so.
-pub(super) fn flow_cause(end: &Discarded) -> String {
+pub(super) fn flow_cause(end: &Discarded) -> flow::Why {
     let why = end.ended.cause.as_deref().unwrap_or_default();
-    format!("the step before, {}, is {}: {why}", end.id, end.state)
+    flow::Why::ended(end.id, format_args!("is {}: {why}", end.state), end.ended.error.clone())
 }
 
 /// What is left of a job that ended: its result, or nothing if none is kept.

@@ -35,8 +35,8 @@ pub(super) fn cancel(
     let canceled = match state.work_of(id) {
         Some(work) if matches!(work.item.phase, Phase::Waiting | Phase::Parked) => {
             let end = end(state, fetch, work, keep, now, &mut decided)?;
-            let cause = super::claim::flow_cause(&end);
-            let steps = flow::fail(state, work.item.counter, &cause, now, &mut decided);
+            let why = super::claim::flow_cause(&end);
+            let steps = flow::fail(state, work.item.counter, &why, now, &mut decided);
             Canceled::Ended(std::iter::once(end).chain(steps).collect())
         }
         Some(work) if work.item.phase == Phase::Running => {
@@ -44,7 +44,14 @@ pub(super) fn cancel(
             decided.effects.push(Effect::Put(Item::Work(item)));
             Canceled::Stopping(Lease { id, claim: item.claim })
         }
-        _ => state_of(state, fetch, id, now)?.map_or(Canceled::Missing, Canceled::Over),
+        _ => match state.flows.of_step(id.counter()).filter(|flow| flow.step(id.counter(), now).id(state.salt) == id) {
+            // Its turn has not come, and will not.
+            Some(flow) => {
+                let why = flow::Why { cause: BY_HAND.into(), error: None };
+                Canceled::Ended(flow::cut(state, flow, id.counter(), &why, now, &mut decided))
+            }
+            None => state_of(state, fetch, id, now)?.map_or(Canceled::Missing, Canceled::Over),
+        },
     };
     decided.outcome = Some(Outcome::Canceled(canceled));
     Ok(decided)
@@ -104,7 +111,8 @@ pub(super) fn purge(state: &State, id: JobId, now: Timestamp) -> Decided {
     let stands = state.work_of(id).filter(|work| stands_still(work));
     let purged = stands.map(|work| {
         decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
-        flow::fail(state, work.item.counter, &format!("the step before, {id}, was purged"), now, &mut decided)
+        let why = flow::Why::ended(id, "was purged", None);
+        flow::fail(state, work.item.counter, &why, now, &mut decided)
     });
     decided.outcome = Some(Outcome::Purged(purged));
     decided
@@ -129,8 +137,8 @@ pub(super) fn replay(
             if !matches!(placed, Placed::Existing(_)) {
                 decided.effects.insert(0, Effect::Drop(Key::Job(old)));
                 // One that was parked held up its chain. The new one is outside of it.
-                let cause = format!("the step before, {of}, was replayed");
-                canceled = flow::fail(state, old, &cause, now, &mut decided);
+                let why = flow::Why::ended(of, "was replayed", None);
+                canceled = flow::fail(state, old, &why, now, &mut decided);
             }
             Replayed::Placed { placed, canceled }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::chord;
 use super::claim;
 use super::item::{Effect, Item, Key};
 use super::schedule;
@@ -13,7 +14,7 @@ use super::{Fetch, query};
 use super::{control, flow};
 use crate::codec::Bytes;
 use crate::id::JobId;
-use crate::store::{NewJob, Outcome, Placed, StorageError, Transition};
+use crate::store::{NewChord, NewJob, Outcome, Placed, StorageError, Transition};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -24,6 +25,8 @@ pub(crate) struct Decided {
     pub(crate) outcome: Option<Outcome>,
     /// The jobs whose waiters and signals speak of this transition.
     pub(crate) touched: Vec<u64>,
+    /// Jobs whose time has come with the end of another, the first of each pair.
+    pub(crate) behind: Vec<(u64, u64)>,
     /// Whether it must be on the disk before its outcome is told, whatever level was asked for.
     pub(crate) sync: bool,
     /// What earlier parts of the transition did, which the state does not show yet.
@@ -37,6 +40,10 @@ pub(crate) struct SoFar {
     pub(super) taken: HashMap<Bytes, JobId>,
     /// Jobs that ended, and hold no key any more but for a time.
     pub(super) ended: HashSet<u64>,
+    /// How many members have arrived at a chord.
+    pub(super) arrived: HashMap<u64, usize>,
+    /// Chords whose time has come.
+    pub(super) due: HashSet<u64>,
     /// Names that it added, in the order of their numbers.
     names: Vec<String>,
 }
@@ -52,7 +59,7 @@ pub(crate) fn decide(
 ) -> Result<Decided, Refusal> {
     match transition {
         Transition::Reserve { count } => Ok(reserve(state, count)),
-        Transition::Enqueue { jobs } => enqueue(state, fetch, jobs, now),
+        Transition::Enqueue { jobs, chords } => enqueue(state, fetch, jobs, chords, now),
         Transition::Write { writes } => {
             Ok(Decided { effects: values(writes).collect(), outcome: Some(Outcome::Written), ..Decided::default() })
         }
@@ -93,9 +100,18 @@ fn values(writes: Vec<(String, Bytes)>) -> impl Iterator<Item = Effect> {
     writes.into_iter().map(|(key, bytes)| Effect::Put(Item::Value { key, bytes }))
 }
 
-fn enqueue(state: &State, fetch: &dyn Fetch, jobs: Vec<NewJob>, now: Timestamp) -> Result<Decided, Refusal> {
+fn enqueue(
+    state: &State,
+    fetch: &dyn Fetch,
+    jobs: Vec<NewJob>,
+    chords: Vec<NewChord>,
+    now: Timestamp,
+) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
     let placed = place(state, fetch, jobs, now, &mut decided)?;
+    for chord in chords {
+        chord::begin(state, chord, now, &mut decided)?;
+    }
     decided.outcome = Some(Outcome::Enqueued(placed));
     Ok(decided)
 }

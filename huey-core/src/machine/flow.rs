@@ -1,9 +1,11 @@
 //! Chains: the later steps of a job, which are no jobs yet. Their ids follow that of the job whose turn it is.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use super::Fetch;
+use super::chord;
 use super::claim::end_of;
 use super::decide::{self, Decided, Refusal};
 use super::item::{Effect, FlowItem, Item, Key};
@@ -11,9 +13,10 @@ use super::place::Place;
 use super::state::State;
 use super::work::{Phase, WorkItem};
 use crate::codec::Bytes;
+use crate::error::TaskError;
 use crate::id::JobId;
 use crate::state::JobState;
-use crate::store::{Discarded, Ended, Flow, NewJob, Next, Placed, StorageError};
+use crate::store::{Arrival, Discarded, Ended, Flow, NewJob, Next, Placed, StorageError};
 use crate::time::Timestamp;
 
 /// The chains whose last step has not been reached, by the counter of that.
@@ -93,9 +96,17 @@ pub(super) fn follow(
     decided: &mut Decided,
 ) -> Result<(Option<Placed>, Vec<Discarded>), Refusal> {
     let refused = match next {
-        Next::Refused { cause } => cause,
+        Next::Refused { cause } | Next::Failed { cause, .. } => cause,
         Next::Job(job) => {
-            let job: NewJob = *job;
+            let mut job: NewJob = *job;
+            let Some(flow) = state.flows.of_job(parent).filter(|flow| flow.first() == job.id.counter()) else {
+                // It was canceled before its turn came.
+                return Ok((None, Vec::new()));
+            };
+            if let Some(rest) = &mut job.flow {
+                // Later ones may have been.
+                rest.tasks.truncate(flow.tasks.len() - 1);
+            }
             let before = decided.effects.len();
             match decide::place(state, fetch, vec![job], now, decided) {
                 Ok(placed) => match placed.into_iter().next() {
@@ -110,7 +121,8 @@ pub(super) fn follow(
             }
         }
     };
-    Ok((None, fail(state, parent, &refused, now, decided)))
+    let why = Why { cause: refused, error: None };
+    Ok((None, fail(state, parent, &why, now, decided)))
 }
 
 /// The job that follows one that is dead. If another holds its unique key, that stands for it.
@@ -132,14 +144,62 @@ pub(super) fn follow_up(
     }
 }
 
-/// A job ended otherwise than well: the later steps are canceled.
-pub(super) fn fail(state: &State, counter: u64, cause: &str, now: Timestamp, decided: &mut Decided) -> Vec<Discarded> {
-    let Some(flow) = state.flows.of_job(counter) else { return Vec::new() };
+/// Why the later steps of a job are not to be.
+#[derive(Debug, Default)]
+pub(super) struct Why {
+    /// In words.
+    pub(super) cause: String,
+    /// The record of one that is dead.
+    pub(super) error: Option<TaskError>,
+}
+
+impl Why {
+    /// The job before them ended so.
+    pub(super) fn ended(id: JobId, how: impl fmt::Display, error: Option<TaskError>) -> Self {
+        Self { cause: format!("the step before, {id}, {how}"), error }
+    }
+}
+
+/// A job ended otherwise than well: the later steps are canceled, and with them a member of a chord.
+pub(super) fn fail(state: &State, counter: u64, why: &Why, now: Timestamp, decided: &mut Decided) -> Vec<Discarded> {
+    let Some(flow) = state.flows.of_job(counter) else {
+        arrive(state, counter, why, now, decided);
+        return Vec::new();
+    };
     decided.effects.push(Effect::Drop(Key::Flow(flow.last)));
-    (counter + 1..=flow.last)
+    cancel_steps(state, flow, counter + 1, why, now, decided)
+}
+
+/// Cancels the steps of a chain from one of them on, before its turn has come. The steps before that go on.
+pub(super) fn cut(
+    state: &State,
+    flow: &FlowItem,
+    from: u64,
+    why: &Why,
+    now: Timestamp,
+    decided: &mut Decided,
+) -> Vec<Discarded> {
+    decided.effects.push(Effect::Drop(Key::Flow(flow.last)));
+    let left = usize::try_from(from.saturating_sub(flow.first())).unwrap_or(0);
+    if let Some(tasks) = flow.tasks.get(..left).filter(|tasks| !tasks.is_empty()) {
+        let left = FlowItem { last: from - 1, tasks: tasks.to_vec(), ..flow.clone() };
+        decided.effects.push(Effect::Put(Item::Flow(left)));
+    }
+    cancel_steps(state, flow, from, why, now, decided)
+}
+
+fn cancel_steps(
+    state: &State,
+    flow: &FlowItem,
+    from: u64,
+    why: &Why,
+    now: Timestamp,
+    decided: &mut Decided,
+) -> Vec<Discarded> {
+    let ends = (from..=flow.last)
         .map(|step| {
             let item = WorkItem { phase: Phase::Canceled, ..flow.step(step, now) };
-            let ended = Ended { cause: Some(cause.to_owned()), ..Ended::default() };
+            let ended = Ended { cause: Some(why.cause.clone()), ..Ended::default() };
             decided.effects.push(end_of(item, ended.clone(), Bytes::default(), flow.keep(), now));
             decided.touched.push(step);
             Discarded {
@@ -152,5 +212,12 @@ pub(super) fn fail(state: &State, counter: u64, cause: &str, now: Timestamp, dec
                 head: Bytes::default(),
             }
         })
-        .collect()
+        .collect();
+    arrive(state, flow.last, why, now, decided);
+    ends
+}
+
+fn arrive(state: &State, last: u64, why: &Why, now: Timestamp, decided: &mut Decided) {
+    let arrival = Arrival::Failed { cause: why.cause.clone(), error: why.error.clone() };
+    chord::arrive(state, last, arrival, now, decided);
 }

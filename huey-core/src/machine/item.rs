@@ -6,7 +6,7 @@ use super::work::WorkItem;
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::id::JobId;
-use crate::store::{Body, Ended, Progress, Revocation};
+use crate::store::{Arrival, Body, Ended, Progress, Revocation};
 use crate::time::Timestamp;
 
 /// One change of the state, complete in itself. A copy made by compaction is the same `Put`.
@@ -42,6 +42,10 @@ pub(crate) enum Item {
     Revocation { task: String, mark: Revocation },
     /// The later steps of a chain.
     Flow(FlowItem),
+    /// The members of a chord, each by the counter of its last job, and whether the callback is to be whatever becomes of them.
+    Chord { counter: u64, settled: bool, members: Vec<u64> },
+    /// How the member at a place of a chord ended.
+    Arrival { chord: u64, place: u32, arrival: Arrival },
 }
 
 /// The name of an item that can be dropped.
@@ -56,6 +60,8 @@ pub(crate) enum Key {
     Revocation(String),
     /// By the counter of the last step.
     Flow(u64),
+    /// A chord, and what has arrived there.
+    Chord(u64),
 }
 
 /// A held unique key. It goes with its holder's end, unless it is held for a time.

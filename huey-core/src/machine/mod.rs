@@ -3,6 +3,7 @@
 //! `decide` looks at the state and a transition and says what shall be true, as effects; `apply` makes it true. The
 //! journal holds the effects. Neither reads a clock, draws a random number, or knows what a task is.
 
+mod chord;
 mod claim;
 mod control;
 mod decide;

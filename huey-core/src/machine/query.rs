@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use super::chord;
 use super::claim::seconds;
 use super::control;
 use super::index::Target;
@@ -13,7 +14,7 @@ use super::{Fetch, body};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::state::JobState;
-use crate::store::{Answer, Counts, Ended, List, Missing, Query, Row, Rows, StorageError};
+use crate::store::{Answer, CHORD, Counts, Ended, List, Missing, Query, Row, Rows, StorageError};
 use crate::time::Timestamp;
 
 pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
@@ -26,6 +27,7 @@ pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timest
         Query::Counts { queues, tasks } => Answer::Counts(counts(state, &queues, &tasks)),
         Query::List(list) => Answer::List(page(state, fetch, &list, now)?),
         Query::Schedules => Answer::Schedules(schedule::rows(state)),
+        Query::Arrivals { chord, from } => Answer::Arrivals(chord::arrivals(state, fetch, chord, from)?),
         Query::Revocation(task) => Answer::Revocation(control::revocation(state, &task, now)),
         Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
         Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
@@ -79,6 +81,7 @@ fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageErr
         Phase::Dead => JobState::Dead,
         Phase::Lost => JobState::Lost,
         Phase::Parked => JobState::Parked,
+        Phase::Awaiting => JobState::Awaiting,
         _ => JobState::Running,
     };
     Ok(Row {
@@ -156,8 +159,10 @@ const LOOK: usize = 512;
 fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result<Rows, StorageError> {
     let numbers = |names: &[String]| names.iter().filter_map(|name| state.names.number(name)).collect::<Vec<_>>();
     let (queues, tasks) = (numbers(&list.queues), numbers(&list.tasks));
+    let chord = state.names.number(CHORD);
     let fits = |item: &WorkItem| {
-        (list.queues.is_empty() || queues.contains(&item.queue))
+        Some(item.task) != chord
+            && (list.queues.is_empty() || queues.contains(&item.queue))
             && (list.tasks.is_empty() || tasks.contains(&item.task))
     };
     let ends = [JobState::Complete, JobState::Canceled, JobState::Expired, JobState::Revoked];

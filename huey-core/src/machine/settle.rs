@@ -8,11 +8,11 @@ use super::decide::{Decided, Refusal};
 use super::item::{Effect, Item, Note};
 use super::state::State;
 use super::work::{Phase, Work, WorkItem};
-use super::{Fetch, body, flow};
+use super::{Fetch, body, chord, flow};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
-use crate::store::{Ended, Lease, Next, Outcome, Settled, Settlement, Verdict};
+use crate::store::{Arrival, Ended, Lease, Next, Outcome, Settled, Settlement, Verdict};
 use crate::time::Timestamp;
 
 /// After so many refunds an interrupted attempt counts, so that a job that never gets to its end does not run for ever.
@@ -55,6 +55,9 @@ fn settle_one(
     decided: &mut Decided,
 ) -> Result<Settled, Refusal> {
     let before = work.item;
+    if let Verdict::Gathered { next } = verdict {
+        return chord::gathered(state, fetch, work, next, now, decided);
+    }
     let waits = |item: WorkItem| {
         Settled::new(if item.at > now { JobState::Scheduled } else { JobState::Queued }, Some(item.at))
     };
@@ -65,6 +68,13 @@ fn settle_one(
         Verdict::Dead { error, next } => (Verdict::Dead { error, next: None }, next),
         verdict => (verdict, None),
     };
+    let arrival = match &verdict {
+        Verdict::Complete { output, .. } if state.chords.has_member(before.counter) => {
+            Some(Arrival::Complete { output: output.clone() })
+        }
+        _ => None,
+    };
+    let error = if let Verdict::Dead { error, .. } = &verdict { Some(error.clone()) } else { None };
     let mut settled = settle_job(fetch, work, verdict, now, decided, &waits)?;
     if settled.state.is_ended() {
         decided.so_far.ended.insert(before.counter);
@@ -77,10 +87,13 @@ fn settle_one(
             if let Some(Next::Job(job)) = next {
                 settled.next = flow::follow_up(state, fetch, *job, now, decided)?;
             }
-            let cause = format!("the step before, {}, is {ended}", before.id(state.salt));
-            settled.canceled = flow::fail(state, before.counter, &cause, now, decided);
+            let why = flow::Why::ended(before.id(state.salt), format_args!("is {ended}"), error);
+            settled.canceled = flow::fail(state, before.counter, &why, now, decided);
         }
         _ => {}
+    }
+    if let Some(arrival) = arrival {
+        chord::arrive(state, before.counter, arrival, now, decided);
     }
     Ok(settled)
 }
@@ -137,6 +150,8 @@ fn settle_job(
             keep_note(put, WorkItem { phase: Phase::Lost, at: now, ..before }, None, Some(cause));
             ended(JobState::Lost)
         }
+        // Settled before.
+        Verdict::Gathered { .. } => ended(JobState::Complete),
         Verdict::Parked { cause } => {
             // No attempt was made, so none is counted.
             let attempts = before.attempts.saturating_sub(1);

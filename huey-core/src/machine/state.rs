@@ -4,8 +4,9 @@ mod apply;
 #[cfg(feature = "testing")]
 mod check;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::chord::Chords;
 use super::flow::Flows;
 use super::homes::Homes;
 use super::index::{Index, Target};
@@ -53,6 +54,7 @@ pub(crate) struct State {
     pub(crate) uniques: Uniques,
     pub(crate) schedules: BTreeMap<String, (ScheduleItem, Place)>,
     pub(crate) flows: Flows,
+    pub(crate) chords: Chords,
     /// Tasks whose jobs are discarded.
     pub(crate) revocations: BTreeMap<String, (Revocation, Place)>,
     /// Dead and lost jobs, by when they ended.
@@ -65,6 +67,8 @@ pub(crate) struct State {
     /// Jobs whose last transition is not announced yet: they may not be claimed, and an end is not shown. Known to
     /// memory only, so that a crash forgets it.
     held: HashSet<u64>,
+    /// Jobs that are held until another one is let go.
+    behind: HashMap<u64, u64>,
     /// Jobs that left no trace.
     past: Past,
     /// The highest number that any claim carries or carried.
@@ -164,10 +168,21 @@ impl State {
         self.list(counter);
     }
 
+    /// Holds a job until another, which is held, is let go.
+    pub(crate) fn hold_behind(&mut self, first: u64, counter: u64) {
+        if self.is_held(first) {
+            self.hold(counter);
+            self.behind.insert(first, counter);
+        }
+    }
+
     pub(crate) fn release(&mut self, counter: u64) {
         if self.held.remove(&counter) {
             self.list(counter);
             self.stirred = true;
+            if let Some(behind) = self.behind.remove(&counter) {
+                self.release(behind);
+            }
         }
     }
 
@@ -231,7 +246,7 @@ impl State {
                     self.given_up.remove(&ended)
                 };
             }
-            Phase::Complete | Phase::Canceled | Phase::Expired | Phase::Revoked => {}
+            Phase::Complete | Phase::Canceled | Phase::Expired | Phase::Revoked | Phase::Awaiting => {}
         }
         let runnable = matches!(item.phase, Phase::Waiting | Phase::Running);
         if up && runnable && item.is_suspect() {

@@ -122,6 +122,8 @@ impl Gate<'_> {
         };
         if let Some(first) = decided.so_far.taken.get(&wanted.key) {
             return match wanted.on_conflict {
+                // No other job stands for one of a flow.
+                _ if job.flow.is_some() => reject(*first),
                 OnConflict::Reject => reject(*first),
                 OnConflict::Existing | OnConflict::Replace => Ok(Placed::Existing(*first)),
             };
@@ -133,6 +135,7 @@ impl Gate<'_> {
                 (OnConflict::Replace, Some(work)) if !self.state.is_held(work.counter) => {
                     placed = Placed::Replaced(Box::new(self.replace(work, job.id, wanted, decided)?));
                 }
+                _ if job.flow.is_some() => return reject(id),
                 (OnConflict::Existing | OnConflict::Replace, _) => return Ok(Placed::Existing(id)),
             }
         }

@@ -23,6 +23,8 @@ pub(crate) enum Phase {
     Canceled,
     Expired,
     Revoked,
+    /// Stands for a chord, and its time has not come.
+    Awaiting,
 }
 
 /// The work as it is stored.

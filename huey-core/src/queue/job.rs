@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Huey;
-use crate::enqueue::{Chain, Enqueued, Registered};
-use crate::error::{Error, Result};
-use crate::handle::{ChainHandle, JobHandle};
+use crate::enqueue::{Chain, Enqueued, Group, Registered, Stored};
+use crate::error::Result;
+use crate::handle::{ChainHandle, GroupHandle, JobHandle};
 use crate::job::Job;
 use crate::task::Task;
 
@@ -48,18 +48,34 @@ impl<T: Registered> Job<T> {
 }
 
 impl<T: Registered> Chain<T> {
-    /// Stores the first step, and with it what is to follow.
+    /// Stores what it begins with, its first step or the members of its group, and with that what is to follow; all or none.
     ///
     /// # Errors
     ///
-    /// As [`Job::enqueue`], for the first step; [`Error::is_codec`] also if the arguments of a later one cannot be stored;
-    /// [`Error::is_conflict`] if the first one is answered with a job that is there, since that has no part in this chain.
+    /// As [`Job::enqueue`], for a job that it begins with; [`Error::is_codec`] also if the arguments of a later one cannot be
+    /// stored; [`Error::is_conflict`] if one is answered with a job that is there, since that has no part in this flow;
+    /// [`Error::is_bad_input`] if groups stand in groups more than 64 deep.
     pub fn enqueue(self, huey: &Huey) -> Result<ChainHandle<T::Output>> {
         huey.check_process()?;
-        let (steps, on_error) = self.into_steps();
-        let ids = huey.inner.pipeline.enqueue_chain(steps, on_error, huey.origin())?;
-        let Some(last) = ids.last().copied() else { return Err(Error::damaged("a chain has no steps")) };
-        Ok(ChainHandle::new(ids, huey.handle_of::<T>(Enqueued { id: last, is_new: true })))
+        let stored = huey.inner.pipeline.enqueue_flow(self.into_plan(), huey.origin())?;
+        Ok(ChainHandle::new(stored.ids, stored.members, huey.handle_of::<T>(stored.last)))
+    }
+}
+
+impl<O, By> Group<O, By> {
+    /// Stores the members, all or none, in one commit. A job whose unique key is held is answered with the holder, as in
+    /// [`Huey::enqueue_many`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Chain::enqueue`], for any member; the error names it by its place.
+    pub fn enqueue(self, huey: &Huey) -> Result<GroupHandle<O>> {
+        huey.check_process()?;
+        let stored = huey.inner.pipeline.enqueue_group(self.into_members())?;
+        let handle = |one: Stored| {
+            JobHandle::new(one.last.id, one.task.name, one.task.output, one.last.is_new, huey.source())
+        };
+        Ok(GroupHandle::new(stored.into_iter().map(handle).collect()))
     }
 }
 

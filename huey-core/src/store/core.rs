@@ -282,7 +282,7 @@ impl<L: Log> Core<L> {
             self.check_space()?;
         }
         let fetch = WithBatch { journal: &self.journal, batch: &self.open };
-        let machine::Decided { effects, outcome, touched, sync, .. } =
+        let machine::Decided { effects, outcome, touched, behind, sync, .. } =
             machine::decide(&self.state, &fetch, transition, now)?;
         // Whatever cannot be stored is found before anything changes.
         let frames = effects.iter().map(encode_frame).collect::<Result<Vec<_>, _>>()?;
@@ -291,6 +291,9 @@ impl<L: Log> Core<L> {
         let held = if must_wait { touched } else { Vec::new() };
         for counter in &held {
             self.state.hold(*counter);
+        }
+        for (first, counter) in behind {
+            self.state.hold_behind(first, counter);
         }
         for (effect, frame) in effects.iter().zip(&frames) {
             self.change_framed(effect, frame);

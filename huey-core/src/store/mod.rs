@@ -31,7 +31,7 @@ pub(crate) use engine::Engine;
 pub use engine::engine;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
-pub use new_job::{Body, Flow, NewJob, Next, Placed, UniqueKey};
+pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use storage::{
     Answer, Commit, Counts, Done, List, Missing, OpenStorage, Query, Rows, Storage, StorageError, StorageOptions,

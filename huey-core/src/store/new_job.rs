@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::transition::Discarded;
 use crate::codec::Bytes;
+use crate::error::TaskError;
 use crate::id::JobId;
 use crate::task::{Durability, OnConflict, Scope};
 use crate::time::Timestamp;
@@ -87,6 +88,70 @@ pub enum Next {
         /// Why.
         cause: String,
     },
+    /// A member of a group did not end well, and so its callback is not to be.
+    Failed {
+        /// Which one, and why.
+        cause: String,
+        /// The record of a dead one.
+        error: Option<TaskError>,
+        /// The job that follows a dead one, if one does.
+        follow_up: Option<Box<NewJob>>,
+    },
+}
+
+/// The name of the task of the jobs that stand for chords. No task of a user's has it.
+pub const CHORD: &str = "<chord>";
+
+/// A group with a callback, to be stored with the jobs of its members.
+///
+/// It is itself a job, which nobody sees: it waits until what its callback depends on has ended, is claimed like any other,
+/// and settled as [`Verdict::Gathered`](super::Verdict::Gathered) with the callback, whose counter follows its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewChord {
+    /// Its id, made from a counter set aside.
+    pub id: JobId,
+    /// For each member, in order, the counter of its last job.
+    pub members: Vec<u64>,
+    /// Whether the callback is to be whatever became of the members.
+    pub settled: bool,
+    /// The name of the queue whose workers make the callback.
+    pub queue: String,
+    /// The level of its settle.
+    pub durability: Durability,
+    /// After how many crashes it fails; 0 for never.
+    pub crash_limit: u8,
+    /// The callback and the steps behind it.
+    pub flow: Flow,
+    /// What the callback is made from.
+    pub rest: Bytes,
+}
+
+/// How a member of a group ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Arrival {
+    /// It is complete.
+    Complete {
+        /// The encoded output.
+        output: Bytes,
+    },
+    /// It ended otherwise.
+    Failed {
+        /// How, in words.
+        cause: String,
+        /// The record of a dead one.
+        error: Option<TaskError>,
+    },
+}
+
+/// A page of how the members of a group ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Arrivals {
+    /// Whether the callback is to be whatever became of the members.
+    pub settled: bool,
+    /// Those that have ended, each with its place among the members, in order.
+    pub members: Vec<(u32, Arrival)>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<u32>,
 }
 
 /// The envelope and the arguments of a job, and what is to follow it: byte strings that a storage never looks into.

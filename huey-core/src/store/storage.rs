@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::control::Revocation;
-use super::new_job::Body;
+use super::new_job::{Arrivals, Body};
 use super::schedule::ScheduleRow;
 use super::transition::{Lease, Outcome, Row, Transition};
 use crate::codec::Bytes;
@@ -107,6 +107,13 @@ pub enum Query {
     List(List),
     /// All schedules, by name.
     Schedules,
+    /// How members of a chord ended, from one of them on.
+    Arrivals {
+        /// The chord.
+        chord: JobId,
+        /// The place of the first member.
+        from: u32,
+    },
     /// The mark of a task whose jobs are to be discarded.
     Revocation(String),
     /// The value under a key.
@@ -144,6 +151,8 @@ pub enum Answer {
     List(Rows),
     /// The schedules.
     Schedules(Vec<ScheduleRow>),
+    /// How they ended. It may be short, or empty, though more follow.
+    Arrivals(Arrivals),
     /// The mark, if it holds.
     Revocation(Option<Revocation>),
     /// The value's bytes.

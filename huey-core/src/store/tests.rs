@@ -60,7 +60,7 @@ impl Bench {
             body: Body { head: vec![1].into(), args: vec![2; bytes].into(), ..Body::default() },
             ..new_job(job_id(NOW, self.next - 1, self.salt))
         };
-        Transition::Enqueue { jobs: vec![job] }
+        Transition::enqueue(vec![job])
     }
 }
 
@@ -105,11 +105,11 @@ fn a_log_may_begin_within_a_batch_and_within_an_effect() {
     // The small job's items stand behind the last part of the large one's arguments.
     let (before, large, small) = (bench.enqueue(7_000), bench.enqueue(30_000), bench.enqueue(10));
     bench.serve([before]);
-    let (Transition::Enqueue { mut jobs }, Transition::Enqueue { jobs: small }) = (large, small) else {
+    let (Transition::Enqueue { mut jobs, .. }, Transition::Enqueue { jobs: small, .. }) = (large, small) else {
         panic!("no jobs");
     };
     jobs.extend(small);
-    bench.serve([Transition::Enqueue { jobs }]);
+    bench.serve([Transition::enqueue(jobs)]);
     let [claimed] = bench.serve([claim()]);
     let Transition::Settle(mut settlements) = complete(&claimed) else { panic!("no settle") };
     let large = settlements.swap_remove(1);

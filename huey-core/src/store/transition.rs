@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::control::{Canceled, Progress, Replayed, Rescheduled, Revocation};
-use super::new_job::{Body, NewJob, Next, Placed};
+use super::new_job::{Body, NewChord, NewJob, Next, Placed};
 use super::schedule::{Plan, Tick, Ticked};
 use crate::codec::Bytes;
 use crate::error::TaskError;
@@ -28,6 +28,8 @@ pub enum Transition {
     Enqueue {
         /// The jobs, in order.
         jobs: Vec<NewJob>,
+        /// The chords that some of them are members of, inner ones first.
+        chords: Vec<NewChord>,
     },
     /// Stores values. Repeating it stores them again.
     Write {
@@ -112,6 +114,12 @@ pub enum Transition {
 }
 
 impl Transition {
+    /// Stores jobs that are members of no chord.
+    #[must_use]
+    pub fn enqueue(jobs: Vec<NewJob>) -> Self {
+        Self::Enqueue { jobs, chords: Vec::new() }
+    }
+
     /// Whether it stores what was not there, and so is refused while space is short.
     pub(crate) fn adds(&self) -> bool {
         match self {
@@ -309,6 +317,11 @@ pub enum Verdict {
     Lost {
         /// Why.
         cause: String,
+    },
+    /// It stood for a chord, and is gone now.
+    Gathered {
+        /// The callback, or why there is none.
+        next: Next,
     },
 }
 

@@ -139,7 +139,7 @@ impl Model {
                 self.reserved += u64::from(*count);
                 Expected::Reserved(first)
             }
-            Transition::Enqueue { jobs } => {
+            Transition::Enqueue { jobs, .. } => {
                 let before = self.clone();
                 self.place(jobs, now).unwrap_or_else(|holder| {
                     *self = before;

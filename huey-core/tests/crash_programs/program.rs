@@ -224,7 +224,7 @@ impl Program {
         let transition = match jobs.first_mut() {
             Some(first) => {
                 first.writes = writes;
-                Transition::Enqueue { jobs }
+                Transition::enqueue(jobs)
             }
             None => Transition::Write { writes },
         };
@@ -872,7 +872,7 @@ fn settled(storage: &dyn Storage) -> Option<StorageError> {
 
 fn tell(transition: &Transition) -> String {
     match transition {
-        Transition::Enqueue { jobs } => {
+        Transition::Enqueue { jobs, .. } => {
             let jobs: Vec<_> = jobs.iter().map(|job| (job.id.counter(), job.writes.len())).collect();
             format!("enqueue {jobs:?}, each with so many values")
         }

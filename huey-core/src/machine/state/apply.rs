@@ -39,6 +39,11 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Chord(counter)) => {
+                for old in self.chords.remove(*counter) {
+                    self.homes.lose(old);
+                }
+            }
             Effect::Drop(Key::Unique(key)) => {
                 if let Some(old) = self.uniques.remove(key) {
                     self.homes.lose(old);
@@ -63,6 +68,8 @@ impl State {
             Item::Value { key, .. } => self.values.insert(key.clone(), place).unwrap_or_default(),
             Item::Unique(item) => self.uniques.put(item, place),
             Item::Flow(item) => self.flows.put(item, place),
+            Item::Chord { counter, settled, members } => self.chords.put(*counter, *settled, members, place),
+            Item::Arrival { chord, place: member, .. } => self.chords.arrive(*chord, *member, place),
             Item::Revocation { task, mark } => {
                 let old = self.revocations.insert(task.clone(), (*mark, place));
                 old.map(|(_, place)| place).unwrap_or_default()
@@ -202,6 +209,8 @@ impl State {
             Item::Value { key, .. } => self.values.get(key).copied(),
             Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
             Item::Flow(item) => self.flows.home(item.last),
+            Item::Chord { counter, .. } => self.chords.home(*counter),
+            Item::Arrival { chord, place, .. } => self.chords.arrival(*chord, *place),
             Item::Revocation { task, .. } => self.revocations.get(task).map(|(_, home)| *home),
             Item::Schedule(item) => self.schedules.get(&item.name).map(|(_, home)| *home),
         };

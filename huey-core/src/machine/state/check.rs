@@ -16,7 +16,9 @@ impl State {
         self.check_homes()?;
         self.check_slab()?;
         self.check_waiting()?;
-        self.uniques.check(|counter| self.work(counter).map(|work| work.item.phase))?;
+        let phase = |counter| self.work(counter).map(|work| work.item.phase);
+        self.uniques.check(phase)?;
+        self.chords.check(phase)?;
         self.check_results()
     }
 
@@ -32,6 +34,7 @@ impl State {
         places.extend(self.schedules.values().map(|(_, home)| *home));
         places.extend(self.revocations.values().map(|(_, home)| *home));
         places.extend(self.flows.homes());
+        places.extend(self.chords.homes());
         places.extend(self.uniques.all().map(|(_, held)| held.home));
         places.retain(|place| !place.is_none());
         places
@@ -81,6 +84,7 @@ impl State {
                 Phase::Running => (tally.running, running) = (tally.running + 1, running + 1),
                 Phase::Parked => tally.parked += 1,
                 Phase::Dead | Phase::Lost => tally.given_up += 1,
+                Phase::Awaiting => {}
                 other => return Err(format!("job {} is {other:?}, which no work can be", item.counter)),
             }
             if item.is_suspect() && matches!(item.phase, Phase::Waiting | Phase::Running) {
@@ -150,6 +154,7 @@ impl State {
         same("revocations", &self.revocations, &other.revocations)?;
         same("given up", &self.given_up, &other.given_up)?;
         same("flows", &self.flows, &other.flows)?;
+        same("chords", &self.chords, &other.chords)?;
         same("schedules", &self.schedules, &other.schedules)?;
         let uniques = |state: &Self| state.uniques.all().map(|(key, held)| (key.clone(), *held)).collect::<Vec<_>>();
         same("unique keys", &uniques(self), &uniques(other))?;

@@ -75,7 +75,7 @@ fn not_revived(subject: &dyn Subject) {
 fn values(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let writes = vec![("a".into(), vec![1].into()), ("b".into(), vec![2; 20_000].into())];
-    let transition = Transition::Enqueue { jobs: vec![NewJob { writes, ..kit.job() }] };
+    let transition = Transition::enqueue(vec![NewJob { writes, ..kit.job() }]);
     kit.commit(transition.clone(), SYNCED);
     assert_eq!((kit.value("a"), kit.value("b")), (Some(vec![1]), Some(vec![2; 20_000])));
     assert_eq!(kit.value("c"), None);
@@ -84,7 +84,7 @@ fn values(subject: &dyn Subject) {
     assert_eq!(kit.value("a"), Some(vec![3]), "the later value stands");
     let writes = vec![("d".into(), vec![4].into())];
     let foreign = NewJob { id: job_id(kit.now(), 1 << 40, kit.salt()), ..kit.job() };
-    let refused = Transition::Enqueue { jobs: vec![NewJob { writes, ..kit.job() }, foreign] };
+    let refused = Transition::enqueue(vec![NewJob { writes, ..kit.job() }, foreign]);
     let answer = kit.commit_at(&*kit.storage, refused, SYNCED);
     assert!(matches!(answer, Err(StorageError::Refused(_))), "{answer:?}");
     assert_eq!((kit.value("d"), kit.counts().queued), (None, 1), "all or nothing");
@@ -194,7 +194,7 @@ fn foreign(subject: &dyn Subject) {
     for id in [job_id(kit.now(), 1 << 40, kit.salt()), job_id(kit.now(), kit.id().counter(), kit.salt() ^ 1)] {
         let mut job = kit.job();
         job.id = id;
-        let answer = kit.commit_at(&*kit.storage, Transition::Enqueue { jobs: vec![job] }, SYNCED);
+        let answer = kit.commit_at(&*kit.storage, Transition::enqueue(vec![job]), SYNCED);
         assert!(matches!(answer, Err(StorageError::Refused(_))), "{answer:?}");
         assert_eq!(kit.find(id), Err(Missing::NeverExisted));
     }

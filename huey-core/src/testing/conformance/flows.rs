@@ -24,7 +24,7 @@ fn chain(kit: &Kit<'_>) -> [JobId; 3] {
     let steps = [kit.id(), kit.id(), kit.id()];
     let flow = Flow { tasks: vec!["send".into(), "count".into()], keep: Duration::from_mins(1), follow_up: false };
     let job = NewJob { id: steps[0], flow: Some(flow), ..kit.job() };
-    kit.commit(Transition::Enqueue { jobs: vec![job] }, SYNCED);
+    kit.commit(Transition::enqueue(vec![job]), SYNCED);
     steps
 }
 
@@ -114,7 +114,7 @@ fn same_key(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let steps = [kit.id(), kit.id()];
     let first = NewJob { unique: Some(key(OnConflict::Reject)), ..step(&kit, steps[0], &["send"]) };
-    kit.commit(Transition::Enqueue { jobs: vec![first] }, SYNCED);
+    kit.commit(Transition::enqueue(vec![first]), SYNCED);
     let second = NewJob { unique: Some(key(OnConflict::Reject)), ..step(&kit, steps[1], &[]) };
     complete(&kit, Some(Next::Job(Box::new(second))));
     assert_eq!(steps.map(|id| kit.state(id)), [JobState::Complete, JobState::Queued]);

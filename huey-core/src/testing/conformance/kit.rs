@@ -142,7 +142,7 @@ impl<'a> Kit<'a> {
     }
 
     pub(super) fn enqueue(&self, jobs: Vec<NewJob>) {
-        let transition = Transition::Enqueue { jobs };
+        let transition = Transition::enqueue(jobs);
         let outcome = self.commit(transition, SYNCED);
         assert!(matches!(outcome, Outcome::Enqueued(_)), "an enqueue gave {outcome:?}");
     }

@@ -25,7 +25,7 @@ fn key(scope: Scope, on_conflict: OnConflict) -> UniqueKey {
 }
 
 fn place(kit: &Kit<'_>, jobs: Vec<NewJob>) -> Vec<Placed> {
-    match kit.commit(Transition::Enqueue { jobs }, SYNCED) {
+    match kit.commit(Transition::enqueue(jobs), SYNCED) {
         Outcome::Enqueued(placed) => placed,
         other => panic!("an enqueue gave {other:?}"),
     }
@@ -93,7 +93,7 @@ fn reject(subject: &dyn Subject) {
         NewJob { writes, ..kit.job() },
         NewJob { unique: Some(key(Scope::Active, OnConflict::Reject)), ..kit.job() },
     ];
-    let refused = kit.commit_at(&*kit.storage, Transition::Enqueue { jobs }, SYNCED);
+    let refused = kit.commit_at(&*kit.storage, Transition::enqueue(jobs), SYNCED);
     assert_eq!(refused, Err(StorageError::Conflict { index: 1, holder: first }));
     assert_eq!((kit.counts().queued, kit.value("value")), (1, None), "all or nothing");
 }

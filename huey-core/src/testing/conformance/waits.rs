@@ -112,7 +112,7 @@ fn hold_new(subject: &dyn Subject) {
         job
     }];
     let ids = jobs.each_ref().map(|job| job.id);
-    kit.commit(Transition::Enqueue { jobs: jobs.into() }, HELD);
+    kit.commit(Transition::enqueue(jobs.into()), HELD);
     assert_eq!((kit.state(ids[0]), kit.state(ids[1])), (JobState::Queued, JobState::Scheduled), "held, but there");
     kit.advance(5);
     for _ in 0..5 {
@@ -160,7 +160,7 @@ fn submit(subject: &dyn Subject) {
     let jobs: Vec<_> = (0..answered.len()).map(|_| kit.job()).collect();
     for (at, job) in jobs.iter().cloned().enumerate() {
         let (answered, stored) = (Arc::clone(&answered), Arc::clone(&stored));
-        let transition = Transition::Enqueue { jobs: vec![job] };
+        let transition = Transition::enqueue(vec![job]);
         kit.storage.submit(
             transition,
             if at % 2 == 0 { SYNCED } else { RELAXED },
@@ -191,7 +191,7 @@ fn offers(subject: &dyn Subject) {
         let how = Commit { durability: *durability, hold: false };
         let job = kit.job();
         let id = job.id;
-        kit.commit(Transition::Enqueue { jobs: vec![job] }, how);
+        kit.commit(Transition::enqueue(vec![job]), how);
         assert_eq!(claim_in_the_end(&kit).lease.id, id);
     }
     assert!(!kit.storage.name().is_empty());
