@@ -85,7 +85,11 @@ fn a_group_keeps_its_handles_in_the_order_of_declaration() {
     let mixed = Group::new().with(add::job(1, 2)).with(twice::job(4)).with(add::job(1, 1).then(times::with(5)));
     let mixed = mixed.enqueue(&huey).unwrap();
     let none = group(Vec::<huey::Job<add>>::new()).enqueue(&huey).unwrap();
-    assert_eq!(huey.status(mixed[2].id()).unwrap(), JobState::Awaiting, "a member that is a chain ends with its last step");
+    assert_eq!(
+        huey.status(mixed[2].id()).unwrap(),
+        JobState::Awaiting,
+        "a member that is a chain ends with its last step"
+    );
     run(&huey);
     assert_eq!(handles.wait(LONG).unwrap(), [10, 11, 12, 13, 14]);
     assert_eq!(block_on(mixed.clone()).unwrap(), [3, 8, 10]);
@@ -117,8 +121,7 @@ fn a_member_whose_key_is_held_is_answered_with_the_holder_unless_something_follo
     let holder = alone::job(1).delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
     let handles = Group::new().with(add::job(1, 2)).with(alone::job(2)).enqueue(&huey).unwrap();
     assert_eq!((handles[1].id(), handles[1].is_new(), handles[0].is_new()), (holder.id(), false, true));
-    let refused =
-        Group::new().with(add::job(1, 2)).with(alone::job(2)).then(sum::with(0)).enqueue(&huey).unwrap_err();
+    let refused = Group::new().with(add::job(1, 2)).with(alone::job(2)).then(sum::with(0)).enqueue(&huey).unwrap_err();
     assert!(refused.is_conflict() && refused.to_string().contains(&holder.id().to_string()), "{refused}");
     assert_eq!(huey.counts_of::<add>().unwrap().queued, 1, "nothing of it was stored");
     holder.cancel().unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use huey::testing::tick;
-use huey::{Context, Decision, Huey, JobId, Retry, Schedule, Timestamp, VirtualClock, task};
+use huey::{Context, Decision, Huey, JobId, Retry, Schedule, Timestamp, VirtualClock, group, task};
 use support::{LONG, block_on, queue_with, run};
 
 #[task]
@@ -94,6 +94,53 @@ fn a_hook_on_the_queue_sees_every_origin_once_per_job() {
     let ids: std::collections::HashSet<JobId> = seen.iter().map(|(_, _, id)| *id).collect();
     assert_eq!(ids.len(), seen.len(), "once per job");
     assert!(ids.contains(&first.id()) && ids.contains(&bulk.first().unwrap().id()));
+}
+
+#[task]
+fn fails() -> Result<u64, String> {
+    Err("no route".into())
+}
+
+#[task]
+fn sum(numbers: Vec<u64>) -> u64 {
+    numbers.iter().sum()
+}
+
+/// All eight origins, each in a place of its own.
+#[test]
+fn every_origin_reaches_the_hooks() {
+    let clock = clock();
+    let (huey, seen) = watched(&clock);
+    leaf::enqueue(&huey, 1).unwrap();
+    leaf::map(&huey, [2]).unwrap();
+    let _ = leaf::job(3).then(leaf::with()).enqueue(&huey).unwrap();
+    group([leaf::job(4), leaf::job(5)]).then(sum::with()).enqueue(&huey).unwrap();
+    let dead = fails::job().on_error(reads_header::job()).enqueue(&huey).unwrap();
+    huey.schedules().add("often", Schedule::every(Duration::from_mins(1)).unwrap(), leaf::job(6)).unwrap();
+    run(&huey);
+    clock.advance(Duration::from_mins(1));
+    tick(&huey).unwrap();
+    huey.replay(dead.id()).unwrap();
+    run(&huey);
+    let seen = seen.lock().unwrap();
+    let mut kinds: Vec<_> = seen.iter().map(|(task, origin, _)| format!("{origin}: {task}")).collect();
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        [
+            "bulk: leaf",
+            "call: fails",
+            "call: leaf",
+            "call: leaf",
+            "chain: leaf",
+            "chord callback: sum",
+            "error follow-up: reads_header",
+            "group member: leaf",
+            "group member: leaf",
+            "periodic: leaf",
+            "replay: fails",
+        ]
+    );
 }
 
 #[test]

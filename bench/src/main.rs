@@ -10,6 +10,7 @@
 
 mod args;
 mod backlog;
+mod chord;
 mod drain;
 mod enqueue;
 mod figure;
@@ -39,6 +40,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("backlog", backlog::run),
     ("idle", idle::run),
     ("hooks", hooks::run),
+    ("chord", chord::run),
 ];
 
 fn main() -> ExitCode {

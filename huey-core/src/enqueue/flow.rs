@@ -47,7 +47,8 @@ impl Pipeline {
 
     fn lay_all(&self, plans: Vec<Plan>, origin: Origin, in_flow: bool) -> Result<Vec<Stored>> {
         if plans.iter().any(|plan| plan.depth > DEPTH) {
-            let text = format!("groups stand in groups more than {DEPTH} deep: let some of them follow one another instead");
+            let text =
+                format!("groups stand in groups more than {DEPTH} deep: let some of them follow one another instead");
             return Err(Error::new(ErrorKind::BadInput, text));
         }
         let now = self.storage.clock().now();
@@ -114,7 +115,8 @@ impl Laying<'_> {
         if let Passed::Existing(existing) = &passed
             && in_flow
         {
-            let text = format!("a job that the flow begins with is a duplicate of {}, and nothing was stored", existing.id);
+            let text =
+                format!("a job that the flow begins with is a duplicate of {}, and nothing was stored", existing.id);
             return Err(Error::new(ErrorKind::Conflict, text));
         }
         self.flight.add(passed);

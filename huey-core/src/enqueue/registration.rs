@@ -1,10 +1,10 @@
 //! A task together with the hooks that it names: what the attribute registers.
 
-use super::tail::Part;
 use super::decorator::Decorator;
 use super::flight::{Passed, Unstaged};
 use super::hook::EnqueueHook;
 use super::pipeline::Pipeline;
+use super::tail::Part;
 use crate::codec;
 use crate::error::Result;
 use crate::job::{Choices, Job, Origin};

@@ -30,7 +30,9 @@ impl Registry {
             let task = registration.task;
             if task.name == CHORD {
                 let (file, line) = (task.file, task.line);
-                faults.push(format!("a task is named `{CHORD}`, which is kept for chords: {file}:{line}; name it otherwise"));
+                faults.push(format!(
+                    "a task is named `{CHORD}`, which is kept for chords: {file}:{line}; name it otherwise"
+                ));
             }
             if let Some(known) = registry.0.insert(task.name, registration)
                 && !std::ptr::eq(known.task, task)

@@ -1,11 +1,11 @@
 //! Jobs that were given up, made anew.
 
-use super::tail::Part;
 use super::discard::tell_discarded;
 use super::flight::{Enqueued, Flight, only};
 use super::pipeline::Pipeline;
 use super::registry::{Registry, explain_missing};
 use super::request::EnqueueOutcome;
+use super::tail::Part;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::job::{Choices, Head, Origin};

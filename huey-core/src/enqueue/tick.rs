@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::tail::Part;
 use super::flight::{Enqueued, Flight, only};
 use super::pipeline::Pipeline;
 use super::registration::Registration;
 use super::request::EnqueueOutcome;
+use super::tail::Part;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::job::{Choices, Origin};

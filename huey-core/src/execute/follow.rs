@@ -49,16 +49,12 @@ impl Follow {
                 pipeline.stored(*after);
                 None
             }
-            (Self::Staged(after), Some(Placed::Existing(id))) => {
-                after.settle(&EnqueueOutcome::Existing(id));
-                None
-            }
             (Self::Staged(after), None) => {
                 let reason = "another job holds its unique key, or it was canceled before its turn came".to_owned();
                 after.settle(&EnqueueOutcome::Refused { hook: "unique".into(), reason });
                 None
             }
-            (Self::Existing(id, after), _) => {
+            (Self::Staged(after), Some(Placed::Existing(id))) | (Self::Existing(id, after), _) => {
                 after.settle(&EnqueueOutcome::Existing(id));
                 None
             }

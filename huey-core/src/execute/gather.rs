@@ -57,13 +57,7 @@ impl Executor {
         (Decided::silent(Verdict::Gathered { next }), follow)
     }
 
-    fn fail_chord(
-        &self,
-        chord: JobId,
-        tail: &Tail,
-        cause: String,
-        error: Option<TaskError>,
-    ) -> (Next, Option<Follow>) {
+    fn fail_chord(&self, chord: JobId, tail: &Tail, cause: String, error: Option<TaskError>) -> (Next, Option<Follow>) {
         let (staged, follow) = match &error {
             Some(error) => follow::of(self.pipeline.follow_up(&self.registry, chord, tail, error)),
             None => (None, None),

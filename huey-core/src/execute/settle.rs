@@ -58,7 +58,12 @@ impl Executor {
         let (registry, id) = (&self.registry, kit.lease.id);
         match (&mut decided.verdict, &kit.tail) {
             (Verdict::Complete { output, next, .. }, Some(tail)) => {
-                (*next, follow) = follow::of(self.pipeline.next_step(registry, Origin::Chain { parent: id }, (**tail).clone(), output));
+                (*next, follow) = follow::of(self.pipeline.next_step(
+                    registry,
+                    Origin::Chain { parent: id },
+                    (**tail).clone(),
+                    output,
+                ));
             }
             (Verdict::Dead { error, next }, Some(tail)) => {
                 (*next, follow) = follow::of(self.pipeline.follow_up(registry, id, tail, error));
@@ -274,14 +279,12 @@ fn is_passing(error: &StorageError) -> bool {
 /// The state that a verdict leads to.
 fn expected(verdict: &Verdict) -> Settled {
     let state = match verdict {
-        Verdict::Complete { .. } => JobState::Complete,
+        Verdict::Canceled { .. } | Verdict::Gathered { next: Next::Failed { .. } } => JobState::Canceled,
+        Verdict::Complete { .. } | Verdict::Gathered { .. } => JobState::Complete,
         Verdict::Dead { .. } => JobState::Dead,
-        Verdict::Canceled { .. } => JobState::Canceled,
         Verdict::Lost { .. } => JobState::Lost,
         Verdict::Parked { .. } => JobState::Parked,
         Verdict::Retry { .. } | Verdict::Returned { .. } => JobState::Queued,
-        Verdict::Gathered { next: Next::Failed { .. } } => JobState::Canceled,
-        Verdict::Gathered { .. } => JobState::Complete,
     };
     let next = match verdict {
         Verdict::Complete { next: Some(Next::Job(_)), .. }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::Fetch;
 use super::decide::{self, Decided, Refusal};
 use super::flow;
 use super::item::{Effect, Item, Key};
 use super::place::Place;
 use super::state::State;
 use super::work::{Flags, Phase, Work, WorkItem};
-use super::Fetch;
 use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{Arrival, Arrivals, Body, CHORD, NewChord, Next, Settled, StorageError};

@@ -24,6 +24,11 @@ fn state_of(state: &State, fetch: &dyn Fetch, id: JobId, now: Timestamp) -> Resu
     Ok(query::job(state, fetch, id, now)?.ok().map(|row| row.state))
 }
 
+/// The work of a job of somebody's: one that stands for a chord goes its own way.
+fn job_of(state: &State, id: JobId) -> Option<&Work> {
+    state.work_of(id).filter(|work| state.chords.home(work.item.counter).is_none())
+}
+
 pub(super) fn cancel(
     state: &State,
     fetch: &dyn Fetch,
@@ -32,7 +37,7 @@ pub(super) fn cancel(
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
-    let canceled = match state.work_of(id) {
+    let canceled = match job_of(state, id) {
         Some(work) if matches!(work.item.phase, Phase::Waiting | Phase::Parked) => {
             let end = end(state, fetch, work, keep, now, &mut decided)?;
             let why = super::claim::flow_cause(&end);
@@ -82,7 +87,7 @@ pub(super) fn reschedule(
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
-    let moved = match state.work_of(id) {
+    let moved = match job_of(state, id) {
         Some(work) if work.item.phase == Phase::Waiting => {
             let at = at.max(now);
             decided.effects.push(Effect::Put(Item::Work(WorkItem { at, ..work.item })));

@@ -135,7 +135,7 @@ fn settle_job(
             let item = WorkItem {
                 phase: Phase::Waiting,
                 at: now,
-                attempts: before.attempts.saturating_sub(u32::from(refund || !started)),
+                attempts: if refund || !started { before.attempts_before() } else { before.attempts },
                 refunds: before.refunds + u8::from(refund && started),
                 ..before
             };
@@ -154,7 +154,7 @@ fn settle_job(
         Verdict::Gathered { .. } => ended(JobState::Complete),
         Verdict::Parked { cause } => {
             // No attempt was made, so none is counted.
-            let attempts = before.attempts.saturating_sub(1);
+            let attempts = before.attempts_before();
             keep_note(put, WorkItem { phase: Phase::Parked, at: now, attempts, ..before }, None, Some(cause));
             ended(JobState::Parked)
         }

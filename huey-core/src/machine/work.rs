@@ -130,6 +130,12 @@ impl WorkItem {
         self.crash_limit > 0 && self.crashes >= self.crash_limit
     }
 
+    /// How many attempts had begun when the claim was made that it runs under. One at its crash limit is given out to be
+    /// settled, which is no attempt.
+    pub(crate) fn attempts_before(&self) -> u32 {
+        self.attempts.saturating_sub(u32::from(!self.is_condemned()))
+    }
+
     /// Whether one more crash would reach the limit.
     pub(crate) fn is_suspect(&self) -> bool {
         self.crashes > 0 && self.crashes.saturating_add(1) == self.crash_limit

@@ -124,7 +124,7 @@ impl<L: Log> Core<L> {
                     item.crashes = item.crashes.saturating_add(1);
                     item.flags = item.flags.with_rescued(true);
                 }
-                None if item.phase == Phase::Running => item.attempts = item.attempts.saturating_sub(1),
+                None if item.phase == Phase::Running => item.attempts = item.attempts_before(),
                 None => continue,
             }
             item.phase = Phase::Waiting;
@@ -151,7 +151,7 @@ impl<L: Log> Core<L> {
             if item.phase == Phase::Running && !live.contains(&(item.counter, item.claim)) {
                 item.phase = Phase::Waiting;
                 item.at = item.at.min(now);
-                item.attempts = item.attempts.saturating_sub(1);
+                item.attempts = item.attempts_before();
                 effects.push(Effect::Put(Item::Work(item)));
             }
         }

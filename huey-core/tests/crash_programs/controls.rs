@@ -33,6 +33,12 @@ impl Model {
     pub(crate) fn cancel(&mut self, id: JobId, keep: Duration, now: Timestamp) -> Done {
         match self.shown(id, now) {
             None => Done::Missing,
+            Some(JobState::Awaiting) if self.awaiting.contains_key(&id.counter()) => {
+                let owner = self.awaiting.get(&id.counter()).unwrap().owner;
+                self.cut_chain(owner, id.counter(), now);
+                Done::Now(JobState::Canceled)
+            }
+            Some(state) if self.chords.contains_key(&id.counter()) => Done::Not(state),
             Some(JobState::Queued | JobState::Scheduled | JobState::Parked) => {
                 let job = self.jobs.get_mut(&id.counter()).unwrap();
                 job.end(JobState::Canceled, Vec::new(), keep, now);
@@ -50,6 +56,7 @@ impl Model {
     pub(crate) fn reschedule(&mut self, id: JobId, at: Timestamp, now: Timestamp) -> Done {
         match self.shown(id, now) {
             None => Done::Missing,
+            Some(state) if self.chords.contains_key(&id.counter()) => Done::Not(state),
             Some(JobState::Queued | JobState::Scheduled) => {
                 let job = self.jobs.get_mut(&id.counter()).unwrap();
                 job.at = at.max(now);

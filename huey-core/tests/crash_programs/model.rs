@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use huey_core::store::{Claimed, Lease, NewJob, Outcome, Placed, Settlement, Tasks, Transition, Verdict};
+use huey_core::store::{CHORD, Claimed, Lease, NewJob, Outcome, Placed, Settlement, Tasks, Transition, Verdict};
 use huey_core::testing::job_id;
 use huey_core::{Durability, JobId, JobState, OnConflict, Revocation, Scope, Timestamp};
 
 use crate::controls::{self, Done};
-use crate::flows::{Awaiting, Followed};
+use crate::flows::{Awaiting, Chord, Followed};
 use crate::schedules::{self, Decided, Schedule};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +40,8 @@ pub(crate) struct Model {
     pub(crate) revoked: BTreeMap<String, Revocation>,
     /// Steps of chains whose turn has not come, by their counters.
     pub(crate) awaiting: BTreeMap<u64, Awaiting>,
+    /// Chords by the counters of the jobs that stand for them.
+    pub(crate) chords: BTreeMap<u64, Chord>,
     /// Jobs that ran when the transition began: one that comes back in it takes no key from a step that comes with it.
     ran: HashSet<u64>,
     /// Who took each unique key last, and until when.
@@ -77,7 +79,7 @@ pub(crate) fn placed(all: &[Placed]) -> Expected {
 }
 
 /// The salt of the store that an id is of: what is left of it without the rest.
-fn self_salt(id: JobId) -> u32 {
+pub(crate) fn self_salt(id: JobId) -> u32 {
     let text = id.to_string().replace('-', "");
     let low = u64::from_str_radix(&text[16..], 16).unwrap();
     u32::try_from(low & 0x3ff_ffff).unwrap()
@@ -139,12 +141,20 @@ impl Model {
                 self.reserved += u64::from(*count);
                 Expected::Reserved(first)
             }
-            Transition::Enqueue { jobs, .. } => {
+            Transition::Enqueue { jobs, chords } => {
                 let before = self.clone();
-                self.place(jobs, now).unwrap_or_else(|holder| {
-                    *self = before;
-                    Expected::Conflict(holder)
-                })
+                match self.place(jobs, now) {
+                    Ok(placed) => {
+                        for chord in chords {
+                            self.begin_chord(chord, now);
+                        }
+                        placed
+                    }
+                    Err(holder) => {
+                        *self = before;
+                        Expected::Conflict(holder)
+                    }
+                }
             }
             Transition::Write { writes } => {
                 self.write(writes);
@@ -215,6 +225,7 @@ impl Model {
                             old.end(JobState::Canceled, Vec::new(), unique.keep, now);
                             replaced = Some(holder);
                         }
+                        _ if job.flow.is_some() => return Err(holder),
                         _ => {
                             placed.push((Some(holder), None));
                             continue;
@@ -249,7 +260,7 @@ impl Model {
         self.values.extend(writes.iter().map(|(key, bytes)| (key.clone(), bytes.to_vec())));
     }
 
-    fn running(&mut self, lease: Lease) -> Option<&mut Job> {
+    pub(crate) fn running(&mut self, lease: Lease) -> Option<&mut Job> {
         let job = self.jobs.get_mut(&lease.id.counter())?;
         // A power cut may take a counter back, which another job gets: a lease of the first is not the second's.
         let holds = job.new.id == lease.id && job.claim == Some(lease.claim);
@@ -304,6 +315,11 @@ impl Model {
             } else if job.new.at_most_once && job.rescued {
                 (job.state, job.at) = (JobState::Lost, now);
                 ended.push((counter, JobState::Lost));
+            } else if job.new.task == CHORD && job.new.crash_limit > 0 && job.crashes >= job.new.crash_limit {
+                // Given out once more, to be settled.
+                (job.state, job.at, job.claim, job.rescued) = (JobState::Running, now, None, false);
+                job.claims += 1;
+                claimed.push(counter);
             } else if job.new.crash_limit > 0 && job.crashes >= job.new.crash_limit {
                 (job.state, job.at) = (JobState::Dead, now);
                 ended.push((counter, JobState::Dead));
@@ -322,6 +338,9 @@ impl Model {
 
     /// The state of a job after its attempt was settled, and what that did to its chain.
     fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> Option<(JobState, Followed)> {
+        if let Verdict::Gathered { next } = &settlement.verdict {
+            return self.gathered(settlement.lease, next, now);
+        }
         let state = self.settle_job(settlement, now)?;
         let owner = settlement.lease.id.counter();
         let followed = match (&settlement.verdict, state) {
@@ -331,6 +350,9 @@ impl Model {
             }
             _ => Followed::default(),
         };
+        if state == JobState::Complete {
+            self.arrive(owner, false, now);
+        }
         Some((state, followed))
     }
 
@@ -352,9 +374,9 @@ impl Model {
             Verdict::Returned { started } => {
                 (job.state, job.at) = (JobState::Queued, now);
                 if !started {
-                    job.attempts -= 1;
+                    job.unattempt();
                 } else if job.refunds < 10 {
-                    job.attempts -= 1;
+                    job.unattempt();
                     job.refunds += 1;
                 }
             }
@@ -362,7 +384,7 @@ impl Model {
             Verdict::Lost { .. } => (job.state, job.at) = (JobState::Lost, now),
             Verdict::Parked { .. } => {
                 (job.state, job.at) = (JobState::Parked, now);
-                job.attempts -= 1;
+                job.unattempt();
             }
             other => panic!("the programs do not use {other:?}"),
         }
@@ -468,6 +490,13 @@ impl Job {
         if crashed {
             (self.crashes, self.rescued) = (self.crashes + 1, true);
         } else {
+            self.unattempt();
+        }
+    }
+
+    /// What was claimed was not attempted. One at its crash limit is given out to be settled, which is no attempt.
+    fn unattempt(&mut self) {
+        if self.new.crash_limit == 0 || self.crashes < self.new.crash_limit {
             self.attempts -= 1;
         }
     }

@@ -6,8 +6,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, Body, Commit, Flow, Lease, Missing, NewJob, Next, Outcome, Plan, Progress, Query, Settlement, Storage,
-    StorageError, StorageOptions, Tasks, Tick, Transition, UniqueKey, Verdict, Version,
+    Answer, Body, CHORD, Commit, Flow, Lease, Missing, NewChord, NewJob, Next, Outcome, Plan, Progress, Query,
+    Settlement, Storage, StorageError, StorageOptions, Tasks, Tick, Transition, UniqueKey, Verdict, Version,
 };
 use huey_core::testing::{Fault, Inspector, Random, SimDisk, SimMedium, inspected, job_id, new_job, task_error};
 use huey_core::{Durability, JobState, OnConflict, Overlap, Revocation, Scope, Timestamp, VirtualClock};
@@ -221,15 +221,54 @@ impl Program {
             });
             self.counters.extend(later);
         }
+        let chords = if self.random.one_in(5) { self.chords(&mut jobs) } else { Vec::new() };
         let transition = match jobs.first_mut() {
             Some(first) => {
                 first.writes = writes;
-                Transition::enqueue(jobs)
+                Transition::Enqueue { jobs, chords }
             }
             None => Transition::Write { writes },
         };
         self.sent.push(transition.clone());
         self.commit(transition)
+    }
+
+    /// Chords of these jobs: one of some of them, and perhaps one of its callback and the others.
+    fn chords(&mut self, jobs: &mut [NewJob]) -> Vec<NewChord> {
+        let mut ends: Vec<u64> = Vec::new();
+        let keep = Duration::from_secs(100);
+        for job in jobs.iter_mut() {
+            let flow = job.flow.get_or_insert_with(|| Flow { keep, ..Flow::default() });
+            ends.push(job.id.counter() + flow.tasks.len() as u64);
+        }
+        let mut chords = Vec::new();
+        let first = self.random.below(ends.len() + 1);
+        let mut members: Vec<u64> = ends.drain(..first).collect();
+        for _ in 0..=self.random.below(2) {
+            let many = 2 + self.random.below(2);
+            let counters: Vec<u64> = self.free.drain(..many.min(self.free.len())).collect();
+            let follow = counters.windows(2).all(|two| matches!(two, [one, next] if next - one == 1));
+            let (Some((id, steps)), true) = (counters.split_first(), follow) else { break };
+            let tasks: Vec<String> = steps.iter().zip(TASKS.iter().cycle()).map(|(_, task)| (*task).into()).collect();
+            if tasks.is_empty() {
+                break;
+            }
+            let last = id + tasks.len() as u64;
+            chords.push(NewChord {
+                id: job_id(self.now(), *id, self.salt),
+                members: std::mem::take(&mut members),
+                settled: self.random.one_in(3),
+                queue: (*self.random.pick(&QUEUES)).into(),
+                durability: *self.random.pick(&[Durability::Synced, Durability::Relaxed]),
+                crash_limit: *self.random.pick(&[0, 1, 3]),
+                flow: Flow { tasks, keep, follow_up: false },
+                rest: body(*id, 40).args,
+            });
+            self.counters.extend(counters);
+            members = std::mem::take(&mut ends);
+            members.push(last);
+        }
+        chords
     }
 
     /// Decides ticks, or chooses something for their schedule; now and then by what somebody saw before.
@@ -281,7 +320,11 @@ impl Program {
         if all.is_empty() {
             return Ok(());
         }
-        let (id, _) = *self.random.pick(&all);
+        let steps: Vec<_> = self.newest().awaiting.values().map(|one| one.id).collect();
+        let (mut id, _) = *self.random.pick(&all);
+        if !steps.is_empty() && self.random.one_in(4) {
+            id = *self.random.pick(&steps);
+        }
         let still: Vec<_> = all
             .iter()
             .filter(|(_, state)| matches!(state, JobState::Dead | JobState::Lost | JobState::Parked))
@@ -398,6 +441,20 @@ impl Program {
             }
             let keep = Duration::from_secs(*self.random.pick(&[0, 10, 1_000]));
             let verdict = match self.random.below(16) {
+                kind if self.is_chord(lease) => match kind {
+                    0 => Verdict::Returned { started: false },
+                    1..3 => Verdict::Gathered {
+                        next: Next::Failed {
+                            cause: "a member is dead".into(),
+                            error: Some(task_error("gave up")),
+                            follow_up: self.follow_up()?,
+                        },
+                    },
+                    _ => match self.next(lease) {
+                        Some(next) => Verdict::Gathered { next },
+                        None => continue,
+                    },
+                },
                 0..6 => {
                     let bytes = if self.random.one_in(20) { 20_000 } else { self.random.below(200) };
                     let output = body(lease.id.counter() ^ u64::from(lease.claim) << 32, bytes).args;
@@ -425,14 +482,35 @@ impl Program {
         Ok(())
     }
 
+    fn is_chord(&self, lease: Lease) -> bool {
+        let job = self.newest().jobs.get(&lease.id.counter());
+        job.is_some_and(|job| job.new.id == lease.id && job.new.task == CHORD)
+    }
+
+    /// The job that follows one that is dead, if one does.
+    fn follow_up(&mut self) -> Result<Option<Box<NewJob>>, String> {
+        let medium = self.medium.clone();
+        let job = if self.random.one_in(2) { self.jobs(1)?.pop() } else { None };
+        let job = job.filter(|_| !self.disk.is_dead(&medium));
+        if let Some(job) = &job {
+            self.counters.insert(job.id.counter());
+            self.steps_sent.insert(job.id.counter(), job.clone());
+        }
+        Ok(job.map(Box::new))
+    }
+
     /// The next step of the chain that a job is in, as its worker made it.
     fn next(&mut self, lease: Lease) -> Option<Next> {
         let counter = lease.id.counter() + 1;
-        let next = self.newest().awaiting.get(&counter).filter(|one| one.owner == counter - 1)?.clone();
+        let flow = self.newest().jobs.get(&lease.id.counter())?.new.flow.clone()?;
+        if flow.tasks.is_empty() {
+            return None;
+        }
+        // It may have been canceled before its turn, which its worker does not know.
+        let next = job_id(lease.id.made_at(), counter, self.salt);
         if self.random.one_in(5) {
             return Some(Next::Refused { cause: "a hook said no".into() });
         }
-        let flow = self.newest().jobs.get(&lease.id.counter())?.new.flow.clone()?;
         let now = self.now();
         let job = NewJob {
             task: flow.tasks.first()?.clone(),
@@ -440,7 +518,7 @@ impl Program {
             unique: self.unique(),
             flow: Some(Flow { tasks: flow.tasks.get(1..).unwrap_or_default().to_vec(), ..flow }),
             body: body(counter, 50),
-            ..new_job(next.id)
+            ..new_job(next)
         };
         self.steps_sent.insert(counter, job.clone());
         Some(Next::Job(Box::new(job)))
@@ -542,10 +620,17 @@ impl Program {
         let mut later = None;
         let storage = self.storage();
         let mut held: Vec<_> = match &transition {
-            Transition::Enqueue { jobs, .. } | Transition::Tick(Tick { jobs, .. }) => {
-                jobs.iter().map(|job| job.id).collect()
+            Transition::Enqueue { jobs, chords } => {
+                jobs.iter().map(|job| job.id).chain(chords.iter().map(|chord| chord.id)).collect()
             }
-            Transition::Settle(all) => all.iter().map(|one| one.lease.id).collect(),
+            Transition::Tick(Tick { jobs, .. }) => jobs.iter().map(|job| job.id).collect(),
+            Transition::Settle(all) => {
+                let follow_up = |one: &Settlement| match &one.verdict {
+                    Verdict::Gathered { next: Next::Failed { follow_up: Some(job), .. } } => Some(job.id),
+                    _ => None,
+                };
+                all.iter().map(|one| one.lease.id).chain(all.iter().filter_map(follow_up)).collect()
+            }
             Transition::Replay { job, .. } => vec![job.id],
             _ => self.newest().jobs.values().map(|job| job.new.id).collect(),
         };
@@ -770,7 +855,14 @@ impl Program {
             let kept = model.jobs.get(counter);
             // A counter may have been given out again after a crash: the model knows to whom.
             let known = kept.map(|job| job.new.id);
-            let sent = known.or(sent.map(|job| job.id)).or(self.steps_sent.get(counter).map(|job| job.id));
+            let chord = self.sent.iter().rev().find_map(|transition| match transition {
+                Transition::Enqueue { chords, .. } => chords.iter().find(|chord| chord.id.counter() == *counter),
+                _ => None,
+            });
+            let sent = known
+                .or(sent.map(|job| job.id))
+                .or(chord.map(|chord| chord.id))
+                .or(self.steps_sent.get(counter).map(|job| job.id));
             let Some(id) = sent else { continue };
             let row = self.row(id)?;
             let same = match (&row, kept) {
@@ -872,9 +964,11 @@ fn settled(storage: &dyn Storage) -> Option<StorageError> {
 
 fn tell(transition: &Transition) -> String {
     match transition {
-        Transition::Enqueue { jobs, .. } => {
+        Transition::Enqueue { jobs, chords } => {
             let jobs: Vec<_> = jobs.iter().map(|job| (job.id.counter(), job.writes.len())).collect();
-            format!("enqueue {jobs:?}, each with so many values")
+            let of = |chord: &NewChord| (chord.id.counter(), chord.members.clone(), chord.flow.tasks.len());
+            let chords: Vec<_> = chords.iter().map(of).collect();
+            format!("enqueue {jobs:?}, each with so many values, and the chords {chords:?}")
         }
         Transition::Settle(all) => {
             let all: Vec<_> = all

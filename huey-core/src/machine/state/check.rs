@@ -78,13 +78,15 @@ impl State {
         let mut suspects = HashSet::new();
         for work in self.all_work() {
             let item = &work.item;
+            if item.phase == Phase::Awaiting {
+                continue;
+            }
             let tally = tallies.entry((item.queue, item.task)).or_default();
             match item.phase {
                 Phase::Waiting => tally.waiting += 1,
                 Phase::Running => (tally.running, running) = (tally.running + 1, running + 1),
                 Phase::Parked => tally.parked += 1,
                 Phase::Dead | Phase::Lost => tally.given_up += 1,
-                Phase::Awaiting => {}
                 other => return Err(format!("job {} is {other:?}, which no work can be", item.counter)),
             }
             if item.is_suspect() && matches!(item.phase, Phase::Waiting | Phase::Running) {

@@ -19,6 +19,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a check that panics has failed")]
 
+mod chords;
 mod claims;
 mod controls;
 mod endings;
@@ -91,6 +92,7 @@ pub const CHECKS: &[&[Check]] = &[
     schedules::CHECKS,
     controls::CHECKS,
     flows::CHECKS,
+    chords::CHECKS,
     claims::CHECKS,
     endings::CHECKS,
     waits::CHECKS,
