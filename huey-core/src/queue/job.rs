@@ -23,6 +23,13 @@ impl<T: Registered> Job<T> {
     /// [`Error::is_refused`] if a hook refused it, [`Error::is_conflict`] if another job holds its unique key and its task
     /// rejects a second one, [`Error::is_codec`] if its arguments cannot be stored,
     /// [`Error::is_full`], [`Error::is_unavailable`] or [`Error::is_unknown`] if the storage failed.
+    ///
+    /// [`Error::is_codec`]: crate::Error::is_codec
+    /// [`Error::is_conflict`]: crate::Error::is_conflict
+    /// [`Error::is_full`]: crate::Error::is_full
+    /// [`Error::is_refused`]: crate::Error::is_refused
+    /// [`Error::is_unavailable`]: crate::Error::is_unavailable
+    /// [`Error::is_unknown`]: crate::Error::is_unknown
     pub fn enqueue(self, huey: &Huey) -> Result<JobHandle<T::Output>> {
         huey.check_process()?;
         let enqueued = huey.inner.pipeline.enqueue(self, huey.origin())?;
@@ -55,6 +62,10 @@ impl<T: Registered> Chain<T> {
     /// As [`Job::enqueue`], for a job that it begins with; [`Error::is_codec`] also if the arguments of a later one cannot be
     /// stored; [`Error::is_conflict`] if one is answered with a job that is there, since that has no part in this flow;
     /// [`Error::is_bad_input`] if groups stand in groups more than 64 deep.
+    ///
+    /// [`Error::is_bad_input`]: crate::Error::is_bad_input
+    /// [`Error::is_codec`]: crate::Error::is_codec
+    /// [`Error::is_conflict`]: crate::Error::is_conflict
     pub fn enqueue(self, huey: &Huey) -> Result<ChainHandle<T::Output>> {
         huey.check_process()?;
         let stored = huey.inner.pipeline.enqueue_flow(self.into_plan(), huey.origin())?;
@@ -95,6 +106,8 @@ impl Huey {
     ///
     /// As [`Job::enqueue`], naming the job by its place, and then none is stored; [`Error::is_conflict`] also where a
     /// unique key of a task that rejects is held.
+    ///
+    /// [`Error::is_conflict`]: crate::Error::is_conflict
     pub fn enqueue_many<T: Registered>(
         &self,
         jobs: impl IntoIterator<Item = Job<T>>,
