@@ -1,7 +1,10 @@
 //! One attempt: the only place where user code of a task runs.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+use tracing::Span;
 
 use super::context::Context;
 use super::panic::take_place;
@@ -41,6 +44,15 @@ impl End {
     }
 }
 
+/// Headers as a span shows them: names and values.
+struct Headers<'a>(&'a [(String, String)]);
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, value))).finish()
+    }
+}
+
 /// A body about to run.
 pub(crate) struct Attempt {
     pub(crate) body: &'static Body,
@@ -55,8 +67,22 @@ impl Attempt {
         (self.body, Call { args: self.args, data: self.data, context: Arc::new(self.context) }, context)
     }
 
+    /// What the body logs stands in this span.
+    fn span(&self) -> Span {
+        let context = &self.context;
+        tracing::info_span!(
+            "attempt",
+            job = %context.id(),
+            task = context.task(),
+            queue = context.queue(),
+            attempt = context.attempt(),
+            headers = ?Headers(context.headers()),
+        )
+    }
+
     /// Runs a plain body on this thread. One that ends past its deadline is late, whatever it says.
     pub(crate) fn run(self) -> End {
+        let _in_span = self.span().entered();
         let (body, call, context) = self.call();
         let end = match body {
             Body::Plain(body) => End::of(catch_unwind(AssertUnwindSafe(|| body(&call)))),
@@ -75,11 +101,14 @@ mod asynchronous {
     use std::pin::Pin;
     use std::task::{self, Poll};
 
-    use super::{AssertUnwindSafe, Attempt, Body, Context, End, catch_unwind};
+    use super::{AssertUnwindSafe, Attempt, Body, Context, End, Span, catch_unwind};
     use crate::task::BodyFuture;
 
-    /// The body of an async task, its panics contained.
-    pub(crate) struct AsyncBody(Option<BodyFuture>);
+    /// The body of an async task, its panics contained. It is in its span whenever it is polled or dropped.
+    pub(crate) struct AsyncBody {
+        future: Option<BodyFuture>,
+        span: Span,
+    }
 
     impl Attempt {
         /// The body's future, and the context it runs in. A plain body is run to its end here.
@@ -87,10 +116,11 @@ mod asynchronous {
             if let Body::Plain(_) = self.body {
                 return Err(self.run());
             }
+            let span = self.span();
             let (body, call, context) = self.call();
             let Body::Async(body) = body else { return Err(End::Interrupted) };
             match catch_unwind(AssertUnwindSafe(|| body(call))) {
-                Ok(future) => Ok((AsyncBody(Some(future)), context)),
+                Ok(future) => Ok((AsyncBody { future: Some(future), span }, context)),
                 Err(panic) => Err(End::of(Err(panic))),
             }
         }
@@ -100,7 +130,9 @@ mod asynchronous {
         type Output = End;
 
         fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<End> {
-            let Some(future) = self.0.as_mut() else { return Poll::Pending };
+            let this = &mut *self;
+            let Some(future) = this.future.as_mut() else { return Poll::Pending };
+            let _in_span = this.span.enter();
             let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
             let end = match polled {
                 Ok(Poll::Pending) => return Poll::Pending,
@@ -108,7 +140,7 @@ mod asynchronous {
                 Err(panic) => End::of(Err(panic)),
             };
             // A future that is done or has panicked is never polled again; what it holds is dropped here, contained.
-            let future = self.0.take();
+            let future = this.future.take();
             if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
                 tracing::error!("a task panicked while what it held was dropped");
             }
@@ -118,7 +150,8 @@ mod asynchronous {
 
     impl Drop for AsyncBody {
         fn drop(&mut self) {
-            let future = self.0.take();
+            let Some(future) = self.future.take() else { return };
+            let _in_span = self.span.enter();
             if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
                 tracing::error!("a task panicked while what it held was dropped");
             }
