@@ -1,4 +1,4 @@
-//! The command line: a command, then `--name value` or `--name`.
+//! The command line: a command, `all` if none is named, then `--name value` or `--name`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use huey::BoxError;
 
-const FLAGS: [&str; 3] = ["without-barrier", "check", "drain"];
+const FLAGS: [&str; 4] = ["without-barrier", "check", "drain", "pipe"];
 
 pub(crate) struct Args {
     command: String,
@@ -15,8 +15,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, BoxError> {
-        let command = args.next().ok_or("no command was named")?;
+    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self, BoxError> {
+        let mut args = args.peekable();
+        let command = args.next_if(|first| !first.starts_with("--")).unwrap_or_else(|| "all".to_owned());
         let mut values = BTreeMap::new();
         while let Some(arg) = args.next() {
             let name = arg.strip_prefix("--").ok_or_else(|| format!("`{arg}` is no option"))?;

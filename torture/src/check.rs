@@ -14,9 +14,9 @@ use huey::{BoxError, Huey, JobId, JobState, Result};
 use crate::args::Args;
 use crate::book::{Book, line};
 use crate::interpose;
-use crate::judge::{Fate, judge};
-use crate::tasks::{self, Voice};
-use crate::traffic::medium;
+use crate::judge::{Fate, Rules, judge};
+use crate::tasks::{self, Setup, Voice, moody, single};
+use crate::traffic::{medium, setup};
 
 /// How long a queue may need to run all that it holds.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -31,8 +31,8 @@ pub(crate) fn run(args: &Args) -> Result<(), BoxError> {
     let heard = Arc::new(Mutex::new(String::new()));
     let ear = Arc::clone(&heard);
     let voice = Arc::new(Voice::new(move |line| ear.lock().unwrap_or_else(PoisonError::into_inner).push_str(line)));
-    let interval = Duration::from_millis(args.number("interval", 500)?);
-    let (huey, inspector) = match medium(args).and_then(|medium| Ok(tasks::open(medium, &voice, interval)?)) {
+    let setup = setup(args)?;
+    let (huey, inspector) = match medium(args).and_then(|medium| Ok(tasks::open(medium, &voice, setup)?)) {
         Ok(open) => open,
         Err(error) => {
             // Whatever it held is lost with it.
@@ -44,14 +44,12 @@ pub(crate) fn run(args: &Args) -> Result<(), BoxError> {
             return Ok(());
         }
     };
-    let missing = look(&huey, &inspector, &book, interval, &voice)?;
+    let missing = look(&huey, &inspector, &book, setup, &voice)?;
     if args.is_set("drain") {
-        drain(&huey, &inspector, &book, &missing)?;
+        drain(&huey, &inspector, &book, setup, &missing)?;
         let said = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (id, known) in Book::read(&(lines + "\n" + &said)).jobs {
-            if known.twice {
-                println!("lease_settled_twice {id} ran again");
-            }
+        for finding in Book::read(&(lines + "\n" + &said)).wrong {
+            println!("{finding}");
         }
     }
     drop(inspector);
@@ -66,7 +64,7 @@ pub(crate) fn look(
     huey: &Huey,
     inspector: &Inspector,
     book: &Book,
-    interval: Duration,
+    setup: Setup,
     voice: &Voice,
 ) -> Result<BTreeSet<JobId>, BoxError> {
     let mut found = String::new();
@@ -74,22 +72,29 @@ pub(crate) fn look(
     if let Err(error) = inspector.check() {
         writeln!(found, "torn {error}")?;
     }
-    let interval = u64::try_from(interval.as_micros())?;
+    let rules = Rules { interval: u64::try_from(setup.interval.as_micros())?, crash_limit: setup.crash_limit };
     for (id, known) in &book.jobs {
         let state = huey.status(*id)?;
-        let finding = match judge(book, known, state, interval) {
-            Fate::Fine => continue,
-            Fate::Uncertain => "uncertain",
-            Fate::Lost => "lost_synced",
-            Fate::Forgotten => "lost_relaxed",
-            Fate::ForgottenLate => "lost_relaxed_late",
-            Fate::Undone => "lease_settled_twice",
-            Fate::Odd => "torn",
-        };
+        let fate = judge(book, known, state, rules);
+        let Some(finding) = fate.finding() else { continue };
         missing.insert(*id);
         writeln!(found, "{finding} {id} {} is {state}", known.task)?;
-        if finding.starts_with("lost_relaxed") {
+        if fate == Fate::Forgotten || fate == Fate::ForgottenLate {
             voice.say(&line('L', id, &known.task, 0));
+        }
+    }
+    let revoked = huey.revocation::<moody>()?.is_some();
+    if let (known, false) = book.revoked
+        && known != revoked
+    {
+        writeln!(found, "lost_synced the task moody is revoked: {revoked}, and was: {known}")?;
+    }
+    let mut holders = BTreeSet::new();
+    for job in huey.jobs().task::<single>() {
+        let job = job?;
+        let key = job.header("key").map(str::to_owned);
+        if matches!(job.state, JobState::Queued | JobState::Scheduled | JobState::Running) && !holders.insert(key) {
+            writeln!(found, "torn {} holds a unique key that another holds", job.id)?;
         }
     }
     print!("{found}");
@@ -97,7 +102,13 @@ pub(crate) fn look(
 }
 
 /// Runs everything, and looks where it has come to.
-fn drain(huey: &Huey, inspector: &Inspector, book: &Book, missing: &BTreeSet<JobId>) -> Result<(), BoxError> {
+fn drain(
+    huey: &Huey,
+    inspector: &Inspector,
+    book: &Book,
+    setup: Setup,
+    missing: &BTreeSet<JobId>,
+) -> Result<(), BoxError> {
     let until = Instant::now() + PATIENCE;
     let consumer = huey.consumer().workers(2).start()?;
     loop {
@@ -114,7 +125,15 @@ fn drain(huey: &Huey, inspector: &Inspector, book: &Book, missing: &BTreeSet<Job
     consumer.shutdown().wait()?;
     for (id, known) in book.jobs.iter().filter(|(id, known)| known.is_synced() && !missing.contains(*id)) {
         let state = huey.status(*id)?;
-        if !matches!(state, JobState::Complete | JobState::Gone) && known.enqueued.is_some() {
+        // What was only begun may be of a job whose enqueue was not acknowledged.
+        let ended = match state {
+            JobState::Complete | JobState::Gone => true,
+            JobState::Revoked => known.task == "moody",
+            JobState::Canceled => known.canceled || setup.crash_limit > 0,
+            JobState::Dead => setup.crash_limit > 0 && known.kills >= u32::from(setup.crash_limit),
+            _ => false,
+        };
+        if !ended && known.enqueued.is_some() {
             println!("torn {id} {} is {state} after all ran", known.task);
         }
     }

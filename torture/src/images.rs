@@ -23,6 +23,7 @@ use crate::book::Book;
 use crate::child::{Process, arguments};
 use crate::disk::Disk;
 use crate::image::{self, Model};
+use crate::kills::is_bad;
 use crate::record::{Kind, Record, Records};
 use crate::report::Report;
 
@@ -39,6 +40,8 @@ struct Attack<'a> {
     unbarred: bool,
     report: Report,
     random: Random,
+    /// How long a relaxed write of this run may stay off the disk, in milliseconds.
+    interval: u64,
 }
 
 /// The disk and the lines said, at a point of a log.
@@ -55,32 +58,40 @@ struct Moment {
 type Cut = (Option<PathBuf>, Moment);
 
 pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
-    let seed = args.seed()?;
-    let work = args.work()?;
-    let images = args.path("images-in").unwrap_or_else(|| work.clone());
+    let (seed, wanted, work) = (args.seed()?, args.number("images", 300)?, args.work()?);
     let unbarred = args.is_set("without-barrier");
-    let mut attack = Attack { args, work, images, unbarred, report: Report::new(), random: Random::new(seed) };
-    let wanted: usize = args.number("images", 300)?;
     println!("seed {seed}, {wanted} images{}", if unbarred { " without the barrier" } else { "" });
+    let report = attack(args, &work, seed, wanted)?;
+    report.publish(args)?;
+    let shown = if unbarred { report.get("images_with_loss") > 0.0 } else { report.is_clean() };
+    if shown {
+        fs::remove_dir_all(&work)?;
+    }
+    Ok(shown)
+}
+
+/// Makes so many images, in folders below `work`.
+pub(crate) fn attack(args: &Args, work: &Path, seed: u64, wanted: usize) -> Result<Report, BoxError> {
+    let images = args.path("images-in").unwrap_or_else(|| work.to_owned());
+    let unbarred = args.is_set("without-barrier");
+    let (report, random) = (Report::new(), Random::new(seed));
+    let mut attack = Attack { args, work: work.to_owned(), images, unbarred, report, random, interval: 0 };
     let mut made = 0;
     let mut from = None;
     while made < wanted {
         let many = EACH.min(wanted - made);
         from = attack.round(made, many, from)?;
         made += many;
-        println!(
-            "{made} images: lost_synced in {}, torn {}, settled twice {}",
-            attack.report.get("images_with_loss"),
-            attack.report.get("torn"),
-            attack.report.get("lease_settled_twice"),
-        );
+        if made.is_multiple_of(5 * EACH) || made == wanted {
+            println!(
+                "{made} images: lost_synced in {}, torn {}, settled twice {}",
+                attack.report.get("images_with_loss"),
+                attack.report.get("torn"),
+                attack.report.get("lease_settled_twice"),
+            );
+        }
     }
-    attack.report.publish(args)?;
-    let shown = if unbarred { attack.report.get("images_with_loss") > 0.0 } else { attack.report.is_clean() };
-    if shown {
-        fs::remove_dir_all(&attack.work)?;
-    }
-    Ok(shown)
+    Ok(attack.report)
 }
 
 impl Attack<'_> {
@@ -113,7 +124,10 @@ impl Attack<'_> {
         let (next, end) = self.cut(begin, &log, &cuts, first)?;
         let book = Book::read(&end.lines);
         self.report.add("acknowledged", book.acknowledged());
-        self.report.add("lease_settled_twice", book.twice());
+        for line in &book.wrong {
+            println!("{line}");
+            self.report.add(line.split(' ').next().unwrap_or_default(), 1);
+        }
         // A log that missed something would make images of a disk that never was.
         if let Some(name) = end.disk.differs_from(&root)? {
             return Err(format!("the log of the run in {} does not lead to its `{name}`", root.display()).into());
@@ -124,7 +138,7 @@ impl Attack<'_> {
     }
 
     fn traffic(&mut self, root: &Path, log: &Path) -> Result<(), BoxError> {
-        let slow = if self.unbarred { 5_000 } else { *self.random.pick(&[50, 500, 5_000]) };
+        self.interval = if self.unbarred { 5_000 } else { *self.random.pick(&[50, 500, 5_000]) };
         let burst = self.args.number("burst", if self.unbarred { 20_000_000 } else { 2_000_000 })?;
         let mut args = arguments([
             ("root", root.display().to_string()),
@@ -133,7 +147,7 @@ impl Attack<'_> {
             ("log", log.display().to_string()),
             ("seed", self.random.number().to_string()),
             ("seconds", self.args.number("seconds", 3.0)?.to_string()),
-            ("interval", slow.to_string()),
+            ("interval", self.interval.to_string()),
             ("burst", burst.to_string()),
         ]);
         if self.unbarred {
@@ -156,7 +170,7 @@ impl Attack<'_> {
                 if rest.peek().is_none() && !self.unbarred && self.random.one_in(2) {
                     let root = self.work.join(format!("next-{image}"));
                     image::write(&now.disk, &root, Model::Cache, &mut self.random)?;
-                    fs::write(root.join(ACKS), &now.lines)?;
+                    fs::write(root.join(ACKS), now.lines_at_cut(&now.lines))?;
                     next = Some(root);
                 }
             }
@@ -170,7 +184,7 @@ impl Attack<'_> {
         let root = self.images.join(format!("image-{}-{image}", std::process::id()));
         image::write(&now.disk, &root, model, &mut self.random)?;
         let kept = self.images.join(format!("kept-{}-{image}", std::process::id()));
-        let lines = if self.unbarred { now.proven_lines() } else { now.lines.clone() };
+        let lines = now.lines_at_cut(&if self.unbarred { now.proven_lines() } else { now.lines.clone() });
         fs::write(root.join(ACKS), &lines)?;
         copy(&root, &kept)?;
         self.report.add("images", 1);
@@ -178,6 +192,7 @@ impl Attack<'_> {
         let mut args = arguments([
             ("folder", root.join("queue").display().to_string()),
             ("acks", root.join(ACKS).display().to_string()),
+            ("interval", self.interval.to_string()),
         ]);
         args.push("--drain".into());
         let mut child = Process::start("check", &args)?;
@@ -193,11 +208,10 @@ impl Attack<'_> {
         for line in &findings {
             self.report.add(line.split(' ').next().unwrap_or_default(), 1);
         }
-        let bad = |line: &&String| !line.starts_with("lost_relaxed ") && !line.starts_with("uncertain ");
         let lost = findings.iter().any(|line| line.starts_with("lost_synced"));
         self.report.add("images_opened", u64::from(!findings.iter().any(|line| line.starts_with("torn"))));
         self.report.add("images_with_loss", u64::from(lost));
-        let bad: Vec<_> = findings.into_iter().filter(bad).collect();
+        let bad: Vec<_> = findings.into_iter().filter(|line| is_bad(line)).collect();
         fs::remove_dir_all(&root)?;
         if let Some(first) = bad.first() {
             println!("image {image}, {model:?}, cut {cut}: {} findings, first {first:?}", bad.len());
@@ -240,6 +254,17 @@ impl Moment {
             _ => {}
         }
         self.disk.apply(record);
+    }
+
+    /// Lines, and that the power went off then: not before the last time that they tell of.
+    fn lines_at_cut(&self, lines: &str) -> String {
+        let told = |line: &str| {
+            let mut words = line.split(' ');
+            words.next().filter(|event| matches!(*event, "E" | "S" | "C" | "K"))?;
+            words.nth(2)?.parse::<u64>().ok()
+        };
+        let last = self.lines.lines().rev().take(1_000).filter_map(told).max().unwrap_or(0);
+        format!("{lines}\nK - - {last}\n")
     }
 
     /// What was said before the last real sync, without the jobs of which more was said since: whether that is durable

@@ -1,14 +1,16 @@
 //! Attacks the queue on a real disk, in processes of its own, and checks every acknowledgement afterwards.
 //!
 //! ```text
+//! huey-torture        --kills N --images N [--seed S] [--json FILE]
 //! huey-torture images --images N [--seed S] [--without-barrier] [--json FILE]
-//! huey-torture kills  --kills N  [--seed S] [--json FILE]
+//! huey-torture kills  --kills N [--crash-limit N] [--seed S] [--json FILE]
 //! huey-torture opens  [--seed S] [--json FILE]
 //! huey-torture rounds --jobs N --round N --scheduled N [--json FILE]
 //! ```
 //!
 //! | command | what it attacks | module |
 //! |---|---|---|
+//! | none | kills and images, side by side | [`kills`], [`images`] |
 //! | `images` | power cuts: folders as a disk may hold them after one | [`images`], [`disk`] |
 //! | `kills` | SIGKILL at random instants, also while the queue opens | [`kills`] |
 //! | `opens` | a kill at each change that opening and closing make | [`opens`] |
@@ -22,6 +24,7 @@ mod book;
 mod check;
 mod child;
 mod disk;
+mod flows;
 mod image;
 mod images;
 mod interpose;
@@ -36,12 +39,15 @@ mod traffic;
 mod unbarred;
 
 use std::process::ExitCode;
+use std::thread;
 
 use args::Args;
 use huey::BoxError;
+use report::Report;
 
-const USAGE: &str = "usage: huey-torture images --images N [--without-barrier] | kills --kills N | opens | rounds --jobs N \
-                     --round N --scheduled N, each with [--seed S] [--work FOLDER] [--json FILE]";
+const USAGE: &str = "usage: huey-torture --kills N --images N | images --images N [--without-barrier] | kills --kills N \
+                     [--crash-limit N] | opens | rounds --jobs N --round N --scheduled N, each with [--seed S] [--work \
+                     FOLDER] [--json FILE]";
 
 fn main() -> ExitCode {
     let ran = Args::parse(std::env::args().skip(1)).and_then(|args| run(&args));
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
 /// Whether nothing was lost.
 fn run(args: &Args) -> Result<bool, BoxError> {
     match args.command() {
+        "all" => all(args),
         "images" => images::run(args),
         "opens" => opens::run(args),
         "kills" => kills::run(args),
@@ -68,4 +75,28 @@ fn run(args: &Args) -> Result<bool, BoxError> {
         "check" => check::run(args).map(|()| true),
         other => Err(format!("unknown command `{other}`").into()),
     }
+}
+
+/// Kills and images at once, since each of them waits a good part of its time.
+fn all(args: &Args) -> Result<bool, BoxError> {
+    let (seed, work) = (args.seed()?, args.work()?);
+    let (kills, images) = (args.number("kills", 60)?, args.number("images", 60)?);
+    println!("seed {seed}, {kills} kills and {images} images, in {}", work.display());
+    let (for_kills, for_images) = (work.join("kills"), work.join("images"));
+    std::fs::create_dir_all(&for_images)?;
+    let mut report = Report::new();
+    thread::scope(|scope| {
+        let killing = scope.spawn(|| kills::attack(&for_kills, seed, kills, 0));
+        report.add_all(&images::attack(args, &for_images, seed, images)?);
+        match killing.join() {
+            Ok(killed) => report.add_all(&killed?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok::<_, BoxError>(())
+    })?;
+    report.publish(args)?;
+    if report.is_clean() {
+        std::fs::remove_dir_all(work)?;
+    }
+    Ok(report.is_clean())
 }

@@ -18,6 +18,7 @@ use crate::args::Args;
 use crate::book::{Book, micros};
 use crate::child::{Process, arguments};
 use crate::images::copy;
+use crate::kills::is_bad;
 use crate::report::Report;
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -100,8 +101,7 @@ fn every_change(root: &Path, report: &mut Report) -> Result<u64, BoxError> {
         for line in &findings {
             report.add(line.split(' ').next().unwrap_or_default(), 1);
         }
-        let bad = |line: &&String| !line.starts_with("lost_relaxed ") && !line.starts_with("uncertain ");
-        if let Some(first) = findings.iter().find(bad) {
+        if let Some(first) = findings.iter().find(|line| is_bad(line)) {
             println!("change {change}: {first}");
         }
         fs::remove_dir_all(&trial)?;

@@ -11,7 +11,8 @@ use crate::args::Args;
 const KEYS: [&str; 8] =
     ["kills", "images", "acknowledged", "lost_synced", "lease_settled_twice", "chords_doubled", "torn", "lost_relaxed"];
 /// Figures that must be zero.
-const LOSSES: [&str; 5] = ["lost_synced", "lease_settled_twice", "chords_doubled", "torn", "lost_relaxed_late"];
+const LOSSES: [&str; 6] =
+    ["lost_synced", "lease_settled_twice", "chords_doubled", "torn", "lost_relaxed_late", "condemned"];
 
 pub(crate) struct Report(BTreeMap<String, f64>);
 
@@ -24,6 +25,12 @@ impl Report {
         #[expect(clippy::cast_precision_loss, reason = "no figure is that large")]
         let number = number as f64;
         *self.0.entry(key.to_owned()).or_default() += number;
+    }
+
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        for (key, number) in &other.0 {
+            *self.0.entry(key.clone()).or_default() += number;
+        }
     }
 
     pub(crate) fn set(&mut self, key: &str, number: f64) {

@@ -1,4 +1,5 @@
-//! The process under attack: bursts of relaxed jobs, synced ones between them, and workers that drain both.
+//! The process under attack: bursts of relaxed jobs, synced ones between them, [flows](crate::flows), schedules, unique
+//! keys, cancels and revocations, and workers that drain it all.
 //!
 //! Bursts are large against the barrier by volume, so that much is written between two acknowledgements. Some jobs fail
 //! and are retried, some wait for an instant, some leave no result, and more results come than are kept: entries die in
@@ -6,6 +7,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +19,8 @@ use huey_sled::SledMedium;
 
 use crate::args::Args;
 use crate::book::{Book, line, micros};
-use crate::tasks::{Voice, bulk, fleeting, steady};
+use crate::flows::{change_mood, failures, produce_flows};
+use crate::tasks::{Setup, Voice, bulk, fleeting, steady};
 use crate::unbarred::Unbarred;
 use crate::{check, interpose, tasks};
 
@@ -41,17 +44,29 @@ pub(crate) fn medium(args: &Args) -> Result<SledMedium, BoxError> {
     Ok(SledMedium::new(args.needed_path("folder")?, CACHE)?)
 }
 
+pub(crate) fn setup(args: &Args) -> Result<Setup, BoxError> {
+    let interval = Duration::from_millis(args.number("interval", 500)?);
+    Ok(Setup { interval, crash_limit: args.number("crash-limit", 0)? })
+}
+
+/// Says lines in one piece each: through the pipe to the parent, or at the end of a file, which a log of writes has in
+/// order with those of the queue.
+fn voice(acks: &Path, pipe: bool) -> Result<Voice, BoxError> {
+    let file = OpenOptions::new().create(true).append(true).open(acks)?;
+    Ok(Voice::new(move |line| {
+        let said = if pipe { std::io::stdout().write_all(line.as_bytes()) } else { (&file).write_all(line.as_bytes()) };
+        // What cannot be said must not be relied on.
+        if said.is_err() {
+            std::process::abort();
+        }
+    }))
+}
+
 fn attack<M: Medium>(args: &Args, medium: impl Fn(&Args) -> Result<M, BoxError>) -> Result<(), BoxError> {
     let mut random = Random::new(args.seed()?);
     let acks = args.needed_path("acks")?;
-    let file = OpenOptions::new().create(true).append(true).open(&acks)?;
-    let voice = Arc::new(Voice::new(move |line| {
-        // What cannot be said must not be relied on.
-        if (&file).write_all(line.as_bytes()).is_err() {
-            std::process::abort();
-        }
-    }));
-    let interval = Duration::from_millis(args.number("interval", 500)?);
+    let voice = Arc::new(voice(&acks, args.is_set("pipe"))?);
+    let setup = setup(args)?;
     let burst = args.number("burst", 1_500_000)?;
     let until = Instant::now() + Duration::from_secs_f64(args.number("seconds", 3.0)?);
     let half = Instant::now() + (until - Instant::now()) / 2;
@@ -62,10 +77,10 @@ fn attack<M: Medium>(args: &Args, medium: impl Fn(&Args) -> Result<M, BoxError>)
         if until <= Instant::now() {
             continue;
         }
-        let (huey, inspector) = tasks::open(medium(args)?, &voice, interval)?;
+        let (huey, inspector) = tasks::open(medium(args)?, &voice, setup)?;
         if std::mem::take(&mut checks) {
             let book = Book::read(&std::fs::read_to_string(&acks)?);
-            check::look(&huey, &inspector, &book, interval, &voice)?;
+            check::look(&huey, &inspector, &book, setup, &voice)?;
         }
         drop(inspector);
         println!("ready");
@@ -91,7 +106,12 @@ fn phase(huey: &Huey, voice: &Voice, random: &mut Random, burst: usize) -> Resul
     let seeds: Vec<u64> = (0..producers).map(|_| random.number()).collect();
     fan(&seeds, |random| produce_bulk(huey, voice, random, bytes / producers, largest))?;
     let synced: Vec<u64> = (0..=random.below(4)).map(|_| random.number()).collect();
-    fan(&synced, |random| produce_synced(huey, voice, random))?;
+    fan(&synced, |random| {
+        if random.one_in(2) { produce_synced(huey, voice, random) } else { produce_flows(huey, voice, random) }
+    })?;
+    if random.one_in(4) {
+        change_mood(huey, voice, random)?;
+    }
     while huey.counts()?.queued > BACKLOG {
         thread::sleep(Duration::from_millis(5));
     }
@@ -123,10 +143,6 @@ fn load(random: &mut Random, largest: usize) -> Vec<u8> {
     load
 }
 
-fn failures(random: &mut Random) -> u32 {
-    if random.one_in(10) { 1 + u32::from(random.one_in(2)) } else { 0 }
-}
-
 fn produce_bulk(huey: &Huey, voice: &Voice, random: &mut Random, bytes: usize, largest: usize) -> Result<()> {
     let mut made = 0;
     while made < bytes {
@@ -143,6 +159,7 @@ fn produce_synced(huey: &Huey, voice: &Voice, random: &mut Random) -> Result<()>
     for _ in 0..=random.below(20) {
         let load = load(random, 2_000);
         let delay = Duration::from_millis(if random.one_in(8) { random.below(400) as u64 } else { 0 });
+        let begun = micros();
         let (id, task) = if random.one_in(3) {
             let job = fleeting::job(failures(random), load).durability(Durability::Synced).delay(delay);
             (job.enqueue(huey)?.id(), "fleeting")
@@ -150,7 +167,7 @@ fn produce_synced(huey: &Huey, voice: &Voice, random: &mut Random) -> Result<()>
             let job = steady::job(failures(random), load).durability(Durability::Synced).delay(delay);
             (job.enqueue(huey)?.id(), "steady")
         };
-        voice.say(&line('E', id, task, micros()));
+        voice.say(&line('E', id, task, begun));
     }
     Ok(())
 }
