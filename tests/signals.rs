@@ -95,9 +95,12 @@ macro_rules! foreign {
             type Output = ();
             const DEFINITION: &'static Definition = &Definition {
                 name: $name,
+                aliases: &[],
                 file: file!(),
                 line: line!(),
                 signature: 1,
+                version: 0,
+                upgrade: None,
                 output: 0,
                 options: Options::NONE,
                 needs: &[],

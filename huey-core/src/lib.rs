@@ -40,7 +40,7 @@ pub use state::JobState;
 pub use store::{Counts, Memory, Progress, Revocation};
 pub use task::{
     Cancel, Delivery, Durability, Fatal, KeyPart, Missed, OnConflict, Overlap, Retry, Schedule, Scope, SkipReason,
-    Stopped, Task, Unique,
+    Stopped, StoredArgs, Task, Unique,
 };
 pub use time::{Clock, Timestamp, VirtualClock};
 
@@ -56,7 +56,7 @@ pub mod __private {
     pub use crate::task::{
         Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Missed, Need,
         OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Storable,
-        TakesFrom, Task, UniqueRule, check_cron, check_every, encode_key, kind,
+        StoredArgs, TakesFrom, Task, UniqueRule, Upgrade, check_cron, check_every, encode_key, kind, upgraded,
     };
     pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result, Step};
 }

@@ -198,7 +198,7 @@ fn tick(storage: &dyn Storage, job: &NewJob, how: Commit) -> Option<Vec<Placed>>
             seen,
             upto: seen + Duration::from_secs(1),
             newest: None,
-            task: job.task.clone(),
+            tasks: vec![job.task.clone()],
             overlap: Overlap::Allow,
             jobs: vec![job.clone()],
         };

@@ -9,7 +9,7 @@ use syn::spanned::Spanned;
 use syn::{Expr, ExprPath, Ident, LitStr, Path, Token, parenthesized, token};
 
 use crate::errors::Errors;
-use crate::keys::{self, Form, KEYS, Key};
+use crate::keys::{self, Form, KEYS, Key, Value};
 use crate::schedule::Schedule;
 use crate::unique::Unique;
 use crate::values::{self, Setting};
@@ -18,6 +18,10 @@ use crate::values::{self, Setting};
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) name: Option<LitStr>,
+    /// The oldest first.
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) version: Option<Setting>,
+    pub(crate) upgrade: Option<Expr>,
     pub(crate) root: Option<Path>,
     pub(crate) decorator: Option<Expr>,
     pub(crate) hooks: Vec<Expr>,
@@ -88,6 +92,18 @@ impl Args {
                         hooks => self.hooks.extend(hooks.into_iter().flatten()),
                     }
                 }
+                Some(key @ Key { form: Form::Alias, .. }) => {
+                    let names = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(list.clone());
+                    match errors.keep(names) {
+                        Some(names) if names.is_empty() => {
+                            errors.at(name, format!("`alias` names nothing: write `{}`", key.example));
+                        }
+                        names => {
+                            let names = names.into_iter().flatten();
+                            self.aliases.extend(names.filter_map(|name| errors.keep(values::text(key, &name))));
+                        }
+                    }
+                }
                 Some(Key { form: Form::Unique, .. }) => {
                     self.unique = Some(Unique::read(name.span(), list.clone(), errors));
                 }
@@ -101,6 +117,13 @@ impl Args {
         let example = key.example;
         match key.form {
             Form::Name => self.name = errors.keep(values::text(key, value)),
+            Form::Alias => self.aliases.extend(errors.keep(values::text(key, value))),
+            Form::Version => {
+                let form = Value::Whole { ty: "u32", least: 1, most: i128::from(u32::MAX) };
+                self.version = errors.keep(values::setting(key, form, value));
+            }
+            Form::Upgrade if matches!(values::bare(value), Expr::Path(_)) => self.upgrade = Some(value.clone()),
+            Form::Upgrade => errors.at(value, format!("`upgrade` is the path of a function: write `{example}`")),
             Form::Crate => self.root = errors.keep(values::path(key, value)),
             Form::Decorator if matches!(values::bare(value), Expr::Path(_)) => self.decorator = Some(value.clone()),
             Form::Decorator => errors.at(value, format!("a decorator is the path of a `static`: write `{example}`")),

@@ -200,12 +200,28 @@ fn registration(task: &Task) -> TokenStream {
         },
     );
     let hooks = task.args.hooks.iter().map(|value| hook(value, name, &p));
+    let aliases = &task.args.aliases;
+    let version = task
+        .args
+        .version
+        .as_ref()
+        .map_or_else(|| quote!(0), |value| setting(&Ident::new("version", Span::call_site()), value, &p));
+    let upgrade = task.args.upgrade.as_ref().map_or_else(
+        || quote!(::core::option::Option::None),
+        |path| {
+            let upgraded = checks::across(path, &quote!(#p::upgraded::<#name, _>));
+            quote!(::core::option::Option::Some(|old| #upgraded(old, #path)))
+        },
+    );
     quote! {
         static __DEFINITION: #p::Definition = #p::Definition {
             name: #stored_name,
+            aliases: &[#(#aliases),*],
             file: ::core::file!(),
             line: ::core::line!(),
             signature: #signature,
+            version: #version,
+            upgrade: #upgrade,
             output: #output,
             options: #p::Options { #(#settings,)* #unique ..#p::Options::NONE },
             needs: &[#(#needs),*],

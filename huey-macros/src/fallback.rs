@@ -52,9 +52,12 @@ fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
         }
         static __DEFINITION: #p::Definition = #p::Definition {
             name: "",
+            aliases: &[],
             file: "",
             line: 0,
             signature: 0,
+            version: 0,
+            upgrade: ::core::option::Option::None,
             output: 0,
             options: #p::Options::NONE,
             needs: &[],

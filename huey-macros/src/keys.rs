@@ -5,6 +5,12 @@
 pub(crate) enum Form {
     /// The task's stored name.
     Name,
+    /// The names that it was stored under before.
+    Alias,
+    /// The version of its stored parameters.
+    Version,
+    /// The function that takes those of another version.
+    Upgrade,
     /// The decorator.
     Decorator,
     /// The list of hooks.
@@ -73,6 +79,9 @@ const LEFT_OUT: &str = "leave the key out if there is no limit";
 /// Every key.
 pub(crate) const KEYS: &[Key] = &[
     key("name", Form::Name, "name = \"shop::welcome\""),
+    key("alias", Form::Alias, "alias = \"shop::hello\""),
+    key("version", Form::Version, "version = 2"),
+    key("upgrade", Form::Upgrade, "upgrade = from_version_1"),
     key("decorator", Form::Decorator, "decorator = CRITICAL"),
     key("hooks", Form::Hooks, "hooks(audit, polite)"),
     key("unique", Form::Unique, "unique(by(user))"),

@@ -70,6 +70,9 @@ use quote::quote;
 /// | key | meaning |
 /// |---|---|
 /// | `name = "shop::welcome"` | the stored name; else the function's path, so that moving the function parks its stored jobs |
+/// | `alias = "shop::hello"` | a name that the task had before: its stored jobs, results and schedules stay its own; `alias("oldest", "newer")` for several |
+/// | `version = 2` | a `u32` of 1 or more: the version of the stored form of the parameters. Without one, a job fits while the names and types of the parameters are what they were; with one, while it is the same |
+/// | `upgrade = from_version_1` | the path of a `fn(&StoredArgs<'_>) -> Result<welcome, E>`, which makes today's arguments of those of another version; without it such jobs are parked |
 /// | `decorator = CRITICAL` | the same as the bare path |
 /// | `hooks(audit, polite)` | code that sees each enqueue: paths, calls of `const fn`, statics and closures, run in this order |
 /// | `queue = "mail"` | the queue of the jobs |

@@ -55,7 +55,7 @@ pub(crate) struct After {
 /// What the signals of an enqueue tell.
 pub(crate) struct Notice {
     pub(crate) id: JobId,
-    pub(super) task: &'static str,
+    pub(super) task: Cow<'static, str>,
     pub(super) queue: Cow<'static, str>,
     pub(super) origin: Origin,
     pub(super) headers: Vec<(String, String)>,
@@ -64,10 +64,16 @@ pub(crate) struct Notice {
 }
 
 impl Notice {
-    pub(super) fn new(id: JobId, task: &'static str, origin: Origin, terms: &Terms, now: Timestamp) -> Self {
+    pub(super) fn new(
+        id: JobId,
+        task: impl Into<Cow<'static, str>>,
+        origin: Origin,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id,
-            task,
+            task: task.into(),
             queue: terms.queue.clone(),
             origin,
             headers: terms.headers.clone(),
@@ -82,7 +88,7 @@ impl After {
     pub(crate) fn settle(mut self, outcome: &EnqueueOutcome) -> Notice {
         for callback in std::mem::take(&mut self.callbacks).into_iter().rev() {
             if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
-                tracing::error!(job = %self.notice.id, task = self.notice.task, "an after_commit callback panicked");
+                tracing::error!(job = %self.notice.id, task = %self.notice.task, "an after_commit callback panicked");
             }
         }
         self.notice

@@ -15,12 +15,12 @@ use super::tail::Part;
 use crate::codec::{self, Bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
-use crate::job::{Head, Job, Keyed, Origin, Terms};
+use crate::job::{Choices, Head, Job, Keyed, Origin, Terms};
 use crate::signal::{Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::store::{
     Answer, Body, Commit, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition, UniqueKey,
 };
-use crate::task::{Delivery, Durability, Options, Task};
+use crate::task::{Definition, Delivery, Durability, Options, StoredArgs, Task, Unique, UniqueRule};
 
 /// What jobs pass on their way in. One for each open queue.
 pub(crate) struct Pipeline {
@@ -173,7 +173,7 @@ impl Pipeline {
         let verdict = verdict.and_then(|verdict| match verdict {
             Verdict::Go => Ok(Ok(self.pack(&args, (id, origin), &terms, writes, part)?)),
             Verdict::Existing { id, hook } => {
-                self.check_existing(id, hook, registration.task.name)?;
+                self.check_existing(id, hook, registration.task)?;
                 self.await_level(terms.durability)?;
                 Ok(Err(id))
             }
@@ -247,33 +247,41 @@ impl Pipeline {
             })?;
             self.proven.lock().unwrap_or_else(PoisonError::into_inner).insert(task.name);
         }
-        let head = Head::new(task.signature, origin, terms.retries, terms.timeout, terms.headers.clone());
-        Ok(NewJob {
-            id,
-            task: task.name.to_owned(),
-            queue: terms.queue.clone().into_owned(),
-            priority: terms.priority,
-            run_at: terms.run_at,
-            expires: terms.expires,
-            durability: terms.durability,
-            at_most_once: terms.delivery == Delivery::AtMostOnce,
-            crash_limit: terms.crash_limit,
-            unique: unique_key(terms, args, task.name)?,
-            writes,
-            flow: part.flow,
-            body: Body { head: head.encode()?.into(), args: bytes.into(), rest: part.rest },
-        })
+        let unique = unique_key(terms, |rule| rule.of(args), task.lasting_name())?;
+        let stored = StoredArgs { task: task.name, form: task.form(), bytes: &bytes };
+        new_job(stored, (id, origin), terms, unique, writes, part)
+    }
+
+    /// What is stored of a step that fits no task of this program: as it is, past all hooks, to be parked when it is picked
+    /// up.
+    pub(super) fn pack_unfit(
+        &self,
+        stored: StoredArgs<'_>,
+        choices: Choices,
+        origin: Origin,
+        part: Part,
+    ) -> Result<Staged> {
+        let now = self.storage.clock().now();
+        let id = match part.id {
+            Some(id) => id,
+            None => self.next_id(now)?,
+        };
+        let terms = Terms::settle(choices, &self.defaults, now);
+        let notice = Notice::new(id, stored.task.to_owned(), origin, &terms, now);
+        let unique = unique_key(&terms, |_| None, stored.task)?;
+        let job = new_job(stored, (id, origin), &terms, unique, Vec::new(), part)?;
+        Ok(Staged { job, after: After { callbacks: Vec::new(), notice } })
     }
 
     /// A hook that points to a job which cannot stand for this one has refused it.
-    fn check_existing(&self, id: JobId, hook: &str, task: &str) -> Result<()> {
+    fn check_existing(&self, id: JobId, hook: &str, task: &Definition) -> Result<()> {
         let reason = match self.storage.read(Query::Job(id))? {
-            Answer::Job(Ok(row)) if *row.task == *task => return Ok(()),
+            Answer::Job(Ok(row)) if task.is_named(&row.task) => return Ok(()),
             Answer::Job(Ok(row)) => format!("it pointed to {id}, which is a job of `{}`", row.task),
             Answer::Job(Err(Missing::Gone)) => format!("it pointed to {id}, which is gone"),
             _ => format!("it pointed to {id}, which never existed"),
         };
-        Err(refusal(hook, task, reason))
+        Err(refusal(hook, task.name, reason))
     }
 
     /// Waits until what is already there is as durable as asked.
@@ -366,7 +374,7 @@ impl Pipeline {
             kind,
             sequence: 0,
             id,
-            task: notice.task.into(),
+            task: notice.task.as_ref().into(),
             queue: notice.queue.as_ref().into(),
             at: self.storage.clock().now(),
             origin: notice.origin,
@@ -386,11 +394,38 @@ fn refusal(hook: &str, task: &str, reason: String) -> Error {
     Error::new(ErrorKind::Refused { hook: hook.to_owned(), reason }, text)
 }
 
+/// The job as it is stored.
+fn new_job(
+    stored: StoredArgs<'_>,
+    (id, origin): (JobId, Origin),
+    terms: &Terms,
+    unique: Option<UniqueKey>,
+    writes: Vec<(String, Bytes)>,
+    part: Part,
+) -> Result<NewJob> {
+    let head = Head::new(stored.form, origin, terms.retries, terms.timeout, terms.headers.clone());
+    Ok(NewJob {
+        id,
+        task: stored.task.to_owned(),
+        queue: terms.queue.clone().into_owned(),
+        priority: terms.priority,
+        run_at: terms.run_at,
+        expires: terms.expires,
+        durability: terms.durability,
+        at_most_once: terms.delivery == Delivery::AtMostOnce,
+        crash_limit: terms.crash_limit,
+        unique,
+        writes,
+        flow: part.flow,
+        body: Body { head: head.encode()?.into(), args: stored.bytes.to_vec().into(), rest: part.rest },
+    })
+}
+
 /// The key that a job is to hold alone, as it is stored.
-fn unique_key<T: Task>(terms: &Terms, args: &T, task: &str) -> Result<Option<UniqueKey>> {
+fn unique_key(terms: &Terms, of: impl FnOnce(&UniqueRule) -> Option<Unique>, task: &str) -> Result<Option<UniqueKey>> {
     let unique = match &terms.unique {
         Keyed::Fixed(unique) => Some(unique.clone()),
-        Keyed::Rule(rule) => rule.of(args),
+        Keyed::Rule(rule) => of(rule),
         Keyed::No => None,
     };
     unique

@@ -1,14 +1,17 @@
 //! A task together with the hooks that it names: what the attribute registers.
 
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::decorator::Decorator;
-use super::flight::{Passed, Unstaged};
+use super::flight::{Passed, Unstaged, panic_text};
 use super::hook::EnqueueHook;
 use super::pipeline::Pipeline;
 use super::tail::Part;
 use crate::codec;
 use crate::error::Result;
 use crate::job::{Choices, Job, Origin};
-use crate::task::{Definition, Options, Task};
+use crate::task::{Definition, Options, StoredArgs, Task};
 
 /// Makes a job from stored arguments, and takes it through the hooks.
 type Stage = fn(&Pipeline, &[u8], Choices, Origin, Part) -> Result<Passed>;
@@ -33,6 +36,31 @@ impl Registration {
         hooks: &'static [&'static dyn EnqueueHook],
     ) -> Self {
         Self { task, decorator, hooks, stage: stage::<T>, open: open::<T> }
+    }
+
+    /// The stored arguments as this program reads them, or why it cannot.
+    pub(crate) fn accept<'a>(&self, stored: StoredArgs<'a>) -> Result<Cow<'a, [u8]>, String> {
+        let task = self.task;
+        if task.form().reads(stored.form) {
+            return Ok(Cow::Borrowed(stored.bytes));
+        }
+        let was = match stored.version() {
+            0 => String::from("without a `version`"),
+            version => format!("as version {version}"),
+        };
+        let Some(upgrade) = task.upgrade else {
+            return Err(format!(
+                "the parameters of `{}` are not those that the job was stored with, {was}: name a function that makes \
+                 the new arguments of the old ones with `upgrade = path`, or say with the same `version` that the \
+                 stored form is the same",
+                task.name
+            ));
+        };
+        let upgraded = catch_unwind(AssertUnwindSafe(|| upgrade(&stored)))
+            .unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic))));
+        upgraded.map(Cow::Owned).map_err(|why| {
+            format!("the `upgrade` of `{}` did not take the arguments that were stored {was}: {why}", task.name)
+        })
     }
 
     /// The task's options, completed by its decorators.

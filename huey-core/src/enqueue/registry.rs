@@ -28,20 +28,23 @@ impl Registry {
         let mut faults = Vec::new();
         for registration in all {
             let task = registration.task;
-            if task.name == CHORD {
+            if task.is_named(CHORD) {
                 let (file, line) = (task.file, task.line);
                 faults.push(format!(
                     "a task is named `{CHORD}`, which is kept for chords: {file}:{line}; name it otherwise"
                 ));
             }
-            if let Some(known) = registry.0.insert(task.name, registration)
-                && !std::ptr::eq(known.task, task)
-            {
-                let (one, other) = (known.task, task);
-                faults.push(format!(
-                    "two tasks are named `{}`: {}:{} and {}:{}; give one of them another name with `name = \"..\"`",
-                    task.name, one.file, one.line, other.file, other.line
-                ));
+            for name in task.names() {
+                if let Some(known) = registry.0.insert(name, registration)
+                    && !std::ptr::eq(known.task, task)
+                {
+                    let (one, other) = (known.task, task);
+                    faults.push(format!(
+                        "two tasks are named `{name}`: {}:{} and {}:{}; give one of them another name with \
+                         `name = \"..\"`, or leave out the `alias` that is the name of another",
+                        one.file, one.line, other.file, other.line
+                    ));
+                }
             }
         }
         if faults.is_empty() { Ok(registry) } else { Err(Error::new(ErrorKind::Setup, faults.join("; "))) }
@@ -51,20 +54,20 @@ impl Registry {
         self.0.get(name).copied()
     }
 
-    /// The names of all tasks.
+    /// The names of all tasks, and those that they had before.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.0.keys().copied()
     }
 
     /// All tasks.
     pub(crate) fn all(&self) -> impl Iterator<Item = &'static Registration> + '_ {
-        self.0.values().copied()
+        self.0.iter().filter(|(name, registration)| **name == registration.task.name).map(|(_, task)| *task)
     }
 
-    /// The names of the async tasks.
+    /// The names of the async tasks, and those that they had before.
     pub(crate) fn async_names(&self) -> Vec<String> {
-        let is_async = |registration: &&&Registration| matches!(registration.task.body, Body::Async(_));
-        self.0.values().filter(is_async).map(|registration| registration.task.name.to_owned()).collect()
+        let is_async = |task: &&Registration| matches!(task.task.body, Body::Async(_));
+        self.all().filter(is_async).flat_map(|registration| registration.task.all_names()).collect()
     }
 
     /// What the tasks of these queues need and nobody provided, all at once.
@@ -75,7 +78,7 @@ impl Registry {
         default_queue: &str,
     ) -> Option<Error> {
         let mut missing: BTreeMap<&str, (TypeId, Vec<String>)> = BTreeMap::new();
-        for registration in self.0.values() {
+        for registration in self.all() {
             let task = registration.task;
             if !serves(registration.options().queue.unwrap_or(default_queue)) {
                 continue;
@@ -101,8 +104,8 @@ impl Registry {
 /// Why a stored job's task is not known here.
 pub(crate) fn explain_missing(name: &str) -> String {
     format!(
-        "this program has no task named `{name}`: if the function was moved or renamed, give it that name with \
-         `name = \"{name}\"`; if it is in a library crate, the program must name the crate to link it: write \
+        "this program has no task named `{name}`: if the function was moved or renamed, write \
+         `alias = \"{name}\"` on it; if it is in a library crate, the program must name the crate to link it: write \
          `use that_crate as _;`, or `.task::<that_task>()` on the builder"
     )
 }
@@ -115,9 +118,12 @@ mod tests {
     const fn definition(file: &'static str) -> Definition {
         Definition {
             name: "app::twin",
+            aliases: &[],
             file,
             line: 7,
             signature: 0,
+            version: 0,
+            upgrade: None,
             output: 0,
             options: Options::NONE,
             needs: &[],

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::job::{Choices, Head, Origin};
 use crate::store::{Answer, Body, Missing, Outcome, Query, Replayed, Row, StorageError, Transition};
+use crate::task::StoredArgs;
 
 impl Pipeline {
     /// Takes a job that was given up through the hooks again, and stores it in the place of the old one.
@@ -19,10 +20,8 @@ impl Pipeline {
             return Err(Error::new(ErrorKind::Setup, explain_missing(&row.task)));
         };
         let head = Head::decode(&body.head)?;
-        if head.signature != registration.task.signature {
-            let text = format!("the parameters of `{}` are not those that the job {of} was enqueued with", row.task);
-            return Err(Error::new(ErrorKind::Codec, text));
-        }
+        let stored = StoredArgs { task: &row.task, form: head.form, bytes: &body.args };
+        let args = registration.accept(stored).map_err(|why| Error::new(ErrorKind::Codec, why))?;
         let choices = Choices {
             priority: Some(row.priority),
             retries: Some(head.retries),
@@ -31,7 +30,7 @@ impl Pipeline {
             queue: Some(row.queue.to_string().into()),
             ..Choices::default()
         };
-        let passed = (registration.stage)(self, &body.args, choices, Origin::Replay { of }, Part::default())?;
+        let passed = (registration.stage)(self, &args, choices, Origin::Replay { of }, Part::default())?;
         let mut flight = Flight::of_one(passed);
         let how = flight.how(&self.signals);
         let Some(Transition::Enqueue { mut jobs, .. }) = flight.transition() else { return only(flight.landed()) };

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result, TaskError};
 use crate::id::JobId;
 use crate::job::{Choices, Origin};
 use crate::store::Flow;
+use crate::task::{Form, StoredArgs};
 
 /// The version of what is stored of the steps to come.
 const VERSION: u8 = 1;
@@ -28,6 +29,7 @@ pub(crate) struct Tail {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct StoredStep {
     task: String,
+    form: Form,
     takes: bool,
     args: Bytes,
     choices: Choices,
@@ -44,8 +46,9 @@ pub(crate) struct Part {
 
 impl StoredStep {
     fn of(step: Planned) -> Result<Self> {
-        let (task, takes) = (step.registration.task.name.to_owned(), step.takes);
-        Ok(Self { task, takes, args: step.args?.into(), choices: step.choices })
+        let (task, form) = (step.registration.task.name.to_owned(), step.registration.task.form());
+        let takes = step.takes;
+        Ok(Self { task, form, takes, args: step.args?.into(), choices: step.choices })
     }
 }
 
@@ -117,11 +120,22 @@ impl Pipeline {
         origin: Origin,
         part: Part,
     ) -> Result<Passed, Unstaged> {
-        let Some(registration) = registry.find(&step.task) else {
-            return Err(Error::new(ErrorKind::Setup, explain_missing(&step.task)).into());
-        };
         let mut args = if step.takes { first.to_vec() } else { Vec::new() };
         args.extend_from_slice(&step.args);
-        (registration.open)(self, &args, step.choices, origin, part)
+        let stored = StoredArgs { task: &step.task, form: step.form, bytes: &args };
+        let fitting = registry.find(&step.task).ok_or_else(|| explain_missing(&step.task));
+        let fitting = fitting.and_then(|registration| Ok((registration, registration.accept(stored)?)));
+        match fitting {
+            Ok((registration, args)) => (registration.open)(self, &args, step.choices, origin, part),
+            Err(why) => {
+                tracing::warn!(
+                    task = step.task,
+                    why,
+                    "a step fits no task of this program, and is stored to be parked"
+                );
+                let staged = self.pack_unfit(stored, step.choices, origin, part)?;
+                Ok(Passed::Staged(Box::new(staged)))
+            }
+        }
     }
 }

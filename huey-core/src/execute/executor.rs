@@ -12,7 +12,7 @@ use crate::id::JobId;
 use crate::job::{Head, Origin};
 use crate::signal::{Signal, SignalKind, Signals, Waiters};
 use crate::store::{CHORD, Claimed, Lease, Storage};
-use crate::task::{Data, Durability, Failure, Options};
+use crate::task::{Data, Durability, Failure, Options, StoredArgs};
 use crate::time::Timestamp;
 
 /// So many canceled attempts are remembered until they begin.
@@ -167,15 +167,15 @@ impl Executor {
             (None, _) => Err(explain_missing(&kit.task)),
             (_, Err(error)) => Err(error.to_string()),
             _ if tail.is_err() => Err(tail.err().map(|error| error.to_string()).unwrap_or_default()),
-            (Some(registration), Ok(head)) if head.signature != registration.task.signature => {
-                Err(format!("the parameters of `{}` are not those that this job was enqueued with", kit.task))
+            (Some(registration), Ok(head)) => {
+                let stored = StoredArgs { task: &kit.task, form: head.form, bytes: &claimed.body.args };
+                registration.accept(stored).map(|args| (registration, head, args.into_owned()))
             }
-            (Some(registration), Ok(head)) => Ok((registration, head)),
         };
         if claimed.condemned {
             return (kit, Err(End::Condemned(claimed.crashes)));
         }
-        let (registration, head) = match fitting {
+        let (registration, head, args) = match fitting {
             Ok(fitting) => fitting,
             Err(why) => return (kit, Err(End::Unknown(why))),
         };
@@ -196,8 +196,7 @@ impl Executor {
             owner,
             reporter: Some((Arc::clone(self), kit.lease)),
         });
-        let attempt =
-            Attempt { body: &registration.task.body, args: claimed.body.args.0, data: self.data.clone(), context };
+        let attempt = Attempt { body: &registration.task.body, args, data: self.data.clone(), context };
         (kit, Ok(attempt))
     }
 

@@ -18,6 +18,7 @@ use crate::id::JobId;
 use crate::signal::{News, Subscription, Waiting, is_worker_of};
 use crate::state::JobState;
 use crate::store::{Answer, Commit, Ended, Missing, Outcome, Progress, Query, Row, StorageError, Transition};
+use crate::task::Definition;
 use crate::time::{Timestamp, monotonic};
 
 /// Where a handle looks for its job.
@@ -39,8 +40,7 @@ pub(crate) struct Source(pub(crate) Arc<Executor>);
 /// ```
 pub struct JobHandle<O> {
     id: JobId,
-    task: &'static str,
-    signature: u32,
+    task: &'static Definition,
     is_new: bool,
     source: Source,
     output: PhantomData<fn() -> O>,
@@ -54,13 +54,13 @@ impl<O> Clone for JobHandle<O> {
 
 impl<O> fmt::Debug for JobHandle<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobHandle({} {})", self.task, self.id)
+        write!(f, "JobHandle({} {})", self.task.name, self.id)
     }
 }
 
 impl<O> JobHandle<O> {
-    pub(crate) fn new(id: JobId, task: &'static str, signature: u32, is_new: bool, source: Source) -> Self {
-        Self { id, task, signature, is_new, source, output: PhantomData }
+    pub(crate) fn new(id: JobId, task: &'static Definition, is_new: bool, source: Source) -> Self {
+        Self { id, task, is_new, source, output: PhantomData }
     }
 
     /// The job's id.
@@ -72,7 +72,7 @@ impl<O> JobHandle<O> {
     /// The name of its task.
     #[must_use]
     pub fn task(&self) -> &'static str {
-        self.task
+        self.task.name
     }
 
     /// Whether the enqueue that gave this handle stored the job, rather than finding it there.
@@ -147,7 +147,7 @@ impl<O> JobHandle<O> {
         let text = match missing {
             Missing::Gone => format!(
                 "the job {} of `{}` is gone: its retention is over, or its result was taken",
-                self.id, self.task
+                self.id, self.task.name
             ),
             Missing::NeverExisted => format!("no job of this queue ever had the id {}", self.id),
         };
@@ -203,7 +203,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
             Some(news) => self.hear(&news),
             None => Err(Error::new(
                 ErrorKind::Timeout,
-                format!("the job {} of `{}` has not ended within {timeout:?}; it goes on", self.id, self.task),
+                format!("the job {} of `{}` has not ended within {timeout:?}; it goes on", self.id, self.task.name),
             )),
         }
     }
@@ -223,7 +223,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
                 format!(
                     "a thread that runs or settles jobs cannot wait for the job {} of `{}`, which may need that very \
                      thread: `.await` the handle in an `async fn` task, or wait on a thread of your own",
-                    self.id, self.task
+                    self.id, self.task.name
                 ),
             ));
         }
@@ -231,19 +231,19 @@ impl<O: DeserializeOwned> JobHandle<O> {
     }
 
     fn check_task(&self, task: &str) -> Result<()> {
-        if task == self.task {
+        if self.task.is_named(task) {
             return Ok(());
         }
-        let text = format!("the job {} is one of `{task}`, not of `{}`", self.id, self.task);
+        let text = format!("the job {} is one of `{task}`, not of `{}`", self.id, self.task.name);
         Err(Error::new(ErrorKind::BadInput, text))
     }
 
     fn output(&self, task: &str, state: JobState, ended: &Ended) -> Result<O> {
         self.check_task(task)?;
-        let (id, name) = (self.id, self.task);
+        let (id, name) = (self.id, self.task.name);
         let cause = ended.cause.as_deref().unwrap_or("no cause is known");
         match (state, &ended.output, &ended.error) {
-            (JobState::Complete, Some(_), _) if ended.signature != self.signature => Err(Error::new(
+            (JobState::Complete, Some(_), _) if ended.signature != self.task.output => Err(Error::new(
                 ErrorKind::Codec,
                 format!("the result of the job {id} of `{name}` was stored when the task returned another type"),
             )),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::origin::Origin;
 use crate::codec;
 use crate::error::Result;
+use crate::task::Form;
 
 /// The version of the envelope that this build writes.
 const VERSION: u8 = 1;
@@ -15,8 +16,8 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
     version: u8,
-    /// The signature of the task that the arguments were encoded for.
-    pub(crate) signature: u64,
+    /// The form in which the arguments were encoded.
+    pub(crate) form: Form,
     pub(crate) origin: Origin,
     pub(crate) retries: u32,
     pub(crate) timeout: Option<Duration>,
@@ -25,13 +26,13 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn new(
-        signature: u64,
+        form: Form,
         origin: Origin,
         retries: u32,
         timeout: Option<Duration>,
         headers: Vec<(String, String)>,
     ) -> Self {
-        Self { version: VERSION, signature, origin, retries, timeout, headers }
+        Self { version: VERSION, form, origin, retries, timeout, headers }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
@@ -58,7 +59,13 @@ mod tests {
 
     #[test]
     fn an_envelope_of_another_version_is_named() {
-        let head = Head::new(7, Origin::Call { parent: None }, 2, None, vec![("a".into(), "b".into())]);
+        let head = Head::new(
+            Form { signature: 7, version: 2 },
+            Origin::Call { parent: None },
+            2,
+            None,
+            vec![("a".into(), "b".into())],
+        );
         let mut bytes = head.encode().unwrap();
         assert_eq!(Head::decode(&bytes).unwrap(), head);
         bytes[0] = 9;

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 const REMEMBERED: usize = 8;
 
 pub(super) fn tick(state: &State, fetch: &dyn Fetch, tick: Tick, now: Timestamp) -> Result<Decided, Refusal> {
-    let Tick { schedule, by, id, seen, upto, newest, task, overlap, jobs } = tick;
+    let Tick { schedule, by, id, seen, upto, newest, tasks, overlap, jobs } = tick;
     let mut decided = Decided { sync: true, ..Decided::default() };
     let item = state.schedules.get(&schedule).map(|(item, _)| item);
     let before = item.and_then(|item| item.decided.iter().find(|decision| decision.id == id));
@@ -22,7 +22,7 @@ pub(super) fn tick(state: &State, fetch: &dyn Fetch, tick: Tick, now: Timestamp)
     };
     let overlapped = match before {
         Some(before) => before.overlapped,
-        None => !jobs.is_empty() && is_active(state, &task, overlap),
+        None => !jobs.is_empty() && is_active(state, &tasks, overlap),
     };
     decided.outcome = Some(Outcome::Ticked(if overlapped {
         Ticked::Overlapped
@@ -44,9 +44,9 @@ pub(super) fn tick(state: &State, fetch: &dyn Fetch, tick: Tick, now: Timestamp)
 
 /// Whether jobs of the task stand in the way of another. One that is scheduled for later does not, until it is due; one
 /// that waits for another attempt does.
-fn is_active(state: &State, task: &str, overlap: Overlap) -> bool {
-    let Some(number) = state.names.number(task) else { return false };
-    let tallies = state.tallies.iter().filter(|((_, task), _)| *task == number).map(|(_, tally)| tally);
+fn is_active(state: &State, tasks: &[String], overlap: Overlap) -> bool {
+    let numbers: Vec<u32> = tasks.iter().filter_map(|task| state.names.number(task)).collect();
+    let tallies = state.tallies.iter().filter(|((_, task), _)| numbers.contains(task)).map(|(_, tally)| tally);
     let (mut waiting, mut running) = (0, 0);
     for tally in tallies {
         waiting += tally.waiting.saturating_sub(tally.scheduled) + tally.retrying;

@@ -8,7 +8,7 @@ use crate::enqueue::{Registration, Registry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Choices;
 use crate::store::ScheduleRow;
-use crate::task::Schedule;
+use crate::task::{Form, Schedule, StoredArgs};
 
 /// The version of what stands in front of the stored choices.
 const VERSION: u8 = 1;
@@ -32,6 +32,7 @@ pub(super) struct Chosen {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredJob {
     pub(super) task: String,
+    pub(super) form: Form,
     pub(super) args: Bytes,
     pub(super) choices: Choices,
 }
@@ -82,17 +83,27 @@ impl Planned {
     pub(super) fn new(row: ScheduleRow, registry: &Registry) -> Result<Self> {
         let mut chosen = Chosen::decode(&row)?;
         let job = chosen.job.take();
-        let (task, args, choices) = match job {
+        let (task, stored, choices) = match job {
             Some(job) => {
                 chosen.job = Some(job.clone());
-                (job.task, job.args, job.choices)
+                (job.task, Some((job.form, job.args)), job.choices)
             }
-            None => (row.name.clone(), Bytes::default(), Choices::default()),
+            None => (row.name.clone(), None, Choices::default()),
         };
         let Some(registration) = registry.find(&task) else {
             let text =
                 format!("the schedule `{}` is one of the task `{task}`, which this program does not have", row.name);
             return Err(Error::new(ErrorKind::Setup, text));
+        };
+        let args = match &stored {
+            Some((form, bytes)) => {
+                let accepted = registration.accept(StoredArgs { task: &task, form: *form, bytes });
+                let accepted = accepted.map_err(|why| {
+                    Error::new(ErrorKind::Codec, format!("the schedule `{}` makes no jobs here: {why}", row.name))
+                })?;
+                accepted.into_owned().into()
+            }
+            None => Bytes::default(),
         };
         let schedule = chosen
             .schedule()

@@ -142,7 +142,7 @@ impl<'a> Schedules<'a> {
         }
         check(&schedule)?;
         let task = T::DEFINITION.name.to_owned();
-        let job = StoredJob { task, args: codec::encode(&args)?.into(), choices };
+        let job = StoredJob { task, form: T::DEFINITION.form(), args: codec::encode(&args)?.into(), choices };
         if self.ticker.rows()?.contains_key(name) {
             return Err(exists(name));
         }

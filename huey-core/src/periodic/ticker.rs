@@ -131,11 +131,21 @@ impl Ticker {
         let mut rows = self.stored()?;
         let mut is_old = false;
         for registration in self.registry.all() {
-            is_old |= self.declare(registration, rows.get(registration.task.name))?;
+            let task = registration.task;
+            if !rows.contains_key(task.name)
+                && let Some(old) = task.aliases.iter().rev().find_map(|alias| rows.get(*alias))
+            {
+                is_old |= self.rename(task.name, old)?;
+                continue;
+            }
+            is_old |= self.declare(registration, rows.get(task.name))?;
         }
         if is_old {
             rows = self.stored()?;
         }
+        // What is left under a name that a task had before has moved to the new one.
+        let moved = |name: &str| self.registry.find(name).is_some_and(|found| found.task.name != name);
+        rows.retain(|name, row| !(moved(name) && Chosen::decode(row).is_ok_and(|chosen| chosen.job.is_none())));
         Ok(rows)
     }
 
@@ -144,6 +154,17 @@ impl Ticker {
             Answer::Schedules(rows) => Ok(rows.into_iter().map(|row| (row.name.clone(), row)).collect()),
             other => Err(Error::damaged(format!("the storage answered another question: {other:?}"))),
         }
+    }
+
+    /// Moves a declared schedule to the new name of its task: which ticks are decided goes along. Whether it was one.
+    fn rename(&self, name: &str, old: &ScheduleRow) -> Result<bool> {
+        if Chosen::decode(old)?.declared.is_none() {
+            return Ok(false);
+        }
+        if self.plan(name, 0, Some(old.choices.clone()), Some(old.upto))? {
+            self.plan(&old.name, old.revision, None, None)?;
+        }
+        Ok(true)
     }
 
     /// Stores what the code declares, if that is new. Whether it was.
@@ -331,7 +352,7 @@ impl Turn<'_> {
         if overlap == Overlap::Allow {
             return Ok(false);
         }
-        let tasks = vec![self.planned.registration.task.name.to_owned()];
+        let tasks = self.planned.registration.task.all_names();
         match self.ticker.pipeline.storage.read(Query::Counts { queues: Vec::new(), tasks })? {
             Answer::Counts(counts) => {
                 let waiting = counts.queued + counts.retrying;
@@ -388,7 +409,7 @@ impl Turn<'_> {
             seen,
             upto,
             newest,
-            task: registration.task.name.to_owned(),
+            tasks: registration.task.all_names(),
             overlap,
             jobs: Vec::new(),
         };

@@ -72,7 +72,8 @@ impl Huey {
     }
 
     /// Marks a task: its jobs are discarded when they are picked up, and can be had back until then by
-    /// [`restore`](Self::restore). A second mark takes the place of the first.
+    /// [`restore`](Self::restore). A second mark takes the place of the first. A task with an `alias` is marked under each of its
+    /// names: [`Revocation::Once`] then stands for one job of each.
     ///
     /// # Errors
     ///
@@ -91,11 +92,14 @@ impl Huey {
     }
 
     fn mark<T: Task>(&self, mark: Option<Revocation>) -> Result<bool> {
-        let transition = Transition::Revoke { task: T::DEFINITION.name.to_owned(), mark };
-        match self.storage()?.commit(transition, Commit::default())? {
-            Outcome::Revoked(was) => Ok(was),
-            other => Err(misdone("revocation", &other)),
+        let mut was = false;
+        for task in T::DEFINITION.all_names() {
+            match self.storage()?.commit(Transition::Revoke { task, mark }, Commit::default())? {
+                Outcome::Revoked(before) => was |= before,
+                other => return Err(misdone("revocation", &other)),
+            }
         }
+        Ok(was)
     }
 
     /// How a task is revoked, if it is. Asking changes nothing.
@@ -104,9 +108,13 @@ impl Huey {
     ///
     /// When the storage cannot answer.
     pub fn revocation<T: Task>(&self) -> Result<Option<Revocation>> {
-        match self.storage()?.read(Query::Revocation(T::DEFINITION.name.to_owned()))? {
-            Answer::Revocation(mark) => Ok(mark),
-            other => Err(misanswered(&other)),
+        for task in T::DEFINITION.all_names() {
+            match self.storage()?.read(Query::Revocation(task))? {
+                Answer::Revocation(None) => {}
+                Answer::Revocation(mark) => return Ok(mark),
+                other => return Err(misanswered(&other)),
+            }
         }
+        Ok(None)
     }
 }

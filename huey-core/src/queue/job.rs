@@ -83,8 +83,7 @@ impl<O, By> Group<O, By> {
     pub fn enqueue(self, huey: &Huey) -> Result<GroupHandle<O>> {
         huey.check_process()?;
         let stored = huey.inner.pipeline.enqueue_group(self.into_members())?;
-        let handle =
-            |one: Stored| JobHandle::new(one.last.id, one.task.name, one.task.output, one.last.is_new, huey.source());
+        let handle = |one: Stored| JobHandle::new(one.last.id, one.task, one.last.is_new, huey.source());
         Ok(GroupHandle::new(stored.into_iter().map(handle).collect()))
     }
 }

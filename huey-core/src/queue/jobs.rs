@@ -66,8 +66,9 @@ pub struct Jobs {
 
 impl Jobs {
     /// Those of this task; called again, of another one too.
-    pub fn task<T: Task>(self) -> Self {
-        self.task_named(T::DEFINITION.name)
+    pub fn task<T: Task>(mut self) -> Self {
+        self.list.tasks.extend(T::DEFINITION.all_names());
+        self
     }
 
     /// Those of the task of this name, also if the program does not know it.

@@ -89,8 +89,7 @@ impl Huey {
     }
 
     fn handle_of<T: Task>(&self, enqueued: Enqueued) -> JobHandle<T::Output> {
-        let task = T::DEFINITION;
-        JobHandle::new(enqueued.id, task.name, task.output, enqueued.is_new, self.source())
+        JobHandle::new(enqueued.id, T::DEFINITION, enqueued.is_new, self.source())
     }
 
     /// The handle of a job, from its id.
@@ -110,7 +109,7 @@ impl Huey {
     pub fn handle<T: Task>(&self, id: JobId) -> Result<JobHandle<T::Output>> {
         let task = T::DEFINITION;
         match self.storage()?.read(Query::Job(id))? {
-            Answer::Job(Ok(row)) if *row.task != *task.name => Err(Error::new(
+            Answer::Job(Ok(row)) if !task.is_named(&row.task) => Err(Error::new(
                 ErrorKind::BadInput,
                 format!("the job {id} is one of `{}`, not of `{}`", row.task, task.name),
             )),
@@ -153,7 +152,7 @@ impl Huey {
     ///
     /// When the storage cannot answer.
     pub fn counts_of<T: Task>(&self) -> Result<Counts> {
-        let query = Query::Counts { queues: Vec::new(), tasks: vec![T::DEFINITION.name.to_owned()] };
+        let query = Query::Counts { queues: Vec::new(), tasks: T::DEFINITION.all_names() };
         match self.storage()?.read(query)? {
             Answer::Counts(counts) => Ok(counts),
             other => Err(misanswered(&other)),

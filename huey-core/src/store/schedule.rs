@@ -26,8 +26,8 @@ pub struct Tick {
     pub upto: Timestamp,
     /// The newest tick among them, if there is one.
     pub newest: Option<Timestamp>,
-    /// The name of the task, whose active jobs stand in the way as `overlap` says.
-    pub task: String,
+    /// The names of the task, whose active jobs stand in the way as `overlap` says.
+    pub tasks: Vec<String>,
     /// What becomes of the jobs if others are active.
     pub overlap: Overlap,
     /// The jobs, in the order of their ticks.

@@ -13,6 +13,7 @@ use super::data::{Data, Need};
 use super::ending::Failure;
 use super::options::Options;
 use super::schedule::Schedule;
+use super::stored::{Form, Upgrade};
 use crate::codec;
 
 /// A task: the type that `#[task]` makes beside the function, with the stored arguments as its fields.
@@ -58,10 +59,16 @@ pub trait TakesFrom<Prev, Output> {}
 pub struct Definition {
     /// The stored name: the path of the function, unless `name = ".."` says otherwise.
     pub name: &'static str,
+    /// The names that its jobs were stored under before, the oldest first.
+    pub aliases: &'static [&'static str],
     pub file: &'static str,
     pub line: u32,
     /// A hash of the names and types of the stored parameters, as written.
     pub signature: u64,
+    /// Which version of the stored parameters this is; 0 if nobody says.
+    pub version: u32,
+    /// How the parameters of another version become those of this one.
+    pub upgrade: Option<Upgrade>,
     /// A hash of the return type, as written.
     pub output: u32,
     pub options: Options,
@@ -69,6 +76,33 @@ pub struct Definition {
     /// When jobs of it are made by themselves; only for a task without stored arguments.
     pub schedule: Option<Schedule>,
     pub body: Body,
+}
+
+impl Definition {
+    /// The form in which this program stores the parameters.
+    pub(crate) const fn form(&self) -> Form {
+        Form { signature: self.signature, version: self.version }
+    }
+
+    /// Its name, and those that it had before.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// Its name, and those that it had before, for a storage.
+    pub(crate) fn all_names(&self) -> Vec<String> {
+        self.names().map(str::to_owned).collect()
+    }
+
+    /// Whether its jobs are or were stored under that name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+
+    /// The name in what outlives a change of the task's name, such as its unique keys: the oldest one.
+    pub(crate) fn lasting_name(&self) -> &'static str {
+        self.aliases.first().copied().unwrap_or(self.name)
+    }
 }
 
 /// How a task is run from stored arguments.

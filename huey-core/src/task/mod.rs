@@ -8,6 +8,7 @@ mod options;
 mod output;
 mod probe;
 mod schedule;
+mod stored;
 mod unique;
 
 pub(crate) use cron::Cron;
@@ -19,4 +20,6 @@ pub use output::{Returnable, Returned, kind};
 pub use probe::{Kept, OrUnit, Otherwise, Probe, Storable};
 pub(crate) use schedule::Timing;
 pub use schedule::{Missed, Overlap, Schedule, SkipReason, check_cron, check_every};
+pub(crate) use stored::Form;
+pub use stored::{StoredArgs, Upgrade, upgraded};
 pub use unique::{KeyPart, OnConflict, Scope, Unique, UniqueRule, encode as encode_key};

@@ -291,7 +291,7 @@ impl Program {
                     seen,
                     upto: now.max(row.upto) + Duration::from_micros(1),
                     newest: self.random.one_in(2).then_some(now),
-                    task: (*self.random.pick(&TASKS)).into(),
+                    tasks: vec![(*self.random.pick(&TASKS)).into()],
                     overlap: *self.random.pick(&[Overlap::Skip, Overlap::QueueOne, Overlap::Allow, Overlap::Allow]),
                     jobs,
                 })

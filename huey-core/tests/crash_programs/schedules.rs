@@ -29,7 +29,7 @@ impl Model {
             return Expected::Ticked(Decided::Overtaken);
         }
         let overlapped =
-            before.unwrap_or_else(|| !tick.jobs.is_empty() && self.is_active(&tick.task, tick.overlap, now));
+            before.unwrap_or_else(|| !tick.jobs.is_empty() && self.is_active(&tick.tasks, tick.overlap, now));
         let decided = if overlapped {
             Decided::Overlapped
         } else {
@@ -53,8 +53,8 @@ impl Model {
         Expected::Ticked(decided)
     }
 
-    fn is_active(&self, task: &str, overlap: Overlap, now: Timestamp) -> bool {
-        let mut of_task = self.jobs.values().filter(|job| job.new.task == task);
+    fn is_active(&self, tasks: &[String], overlap: Overlap, now: Timestamp) -> bool {
+        let mut of_task = self.jobs.values().filter(|job| tasks.contains(&job.new.task));
         let waits = |job: &crate::model::Job| job.state == JobState::Queued && (job.at <= now || job.attempts > 0);
         match overlap {
             Overlap::Skip => of_task.any(|job| waits(job) || job.state == JobState::Running),

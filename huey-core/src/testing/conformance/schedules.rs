@@ -50,7 +50,17 @@ fn planned(subject: &dyn Subject) -> Kit<'_> {
 
 fn tick(kit: &Kit<'_>, by: u64, seen: Timestamp, upto: Timestamp, jobs: Vec<NewJob>) -> Tick {
     let (schedule, task) = (NAME.into(), "send".into());
-    Tick { schedule, by, id: kit.id(), seen, upto, newest: Some(upto), task, overlap: Overlap::Allow, jobs }
+    Tick {
+        schedule,
+        by,
+        id: kit.id(),
+        seen,
+        upto,
+        newest: Some(upto),
+        tasks: vec![task],
+        overlap: Overlap::Allow,
+        jobs,
+    }
 }
 
 fn commit(kit: &Kit<'_>, tick: &Tick) -> Ticked {
