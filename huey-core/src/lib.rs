@@ -22,6 +22,7 @@ mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod value;
 
 pub use consumer::{Consumer, ConsumerHandle, Stopping};
 pub use enqueue::{
@@ -34,10 +35,10 @@ pub use handle::{AsCompleted, ChainHandle, GroupHandle, JobHandle, JobInfo, Wait
 pub use id::JobId;
 pub use job::{Job, Origin, Step};
 pub use periodic::{ScheduleInfo, Schedules};
-pub use queue::{EnqueueFuture, EnqueueManyFuture, Huey, HueyBuilder, Jobs};
+pub use queue::{EnqueueFuture, EnqueueManyFuture, Huey, HueyBuilder, Jobs, Queue, Values};
 pub use signal::{ReceiverResult, Signal, SignalKind, Skipped, Subscription};
 pub use state::JobState;
-pub use store::{Counts, Memory, Progress, Revocation};
+pub use store::{Counts, Memory, Progress, QueueInfo, Revocation};
 pub use task::{
     Cancel, Delivery, Durability, Fatal, KeyPart, Missed, OnConflict, Overlap, Retry, Schedule, Scope, SkipReason,
     Stopped, StoredArgs, Task, Unique,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::crew::Crew;
 use super::supervisor::see_off;
 use crate::error::{Error, Result};
-use crate::store::{Answer, Query, Version};
+use crate::store::{Answer, Query, QueueInfo, Version};
 use crate::time::Timestamp;
 
 /// How a stop went, and who waits to know.
@@ -77,7 +77,8 @@ impl ConsumerHandle {
         }
     }
 
-    /// Blocks until nothing is queued, running or due in the queues that it serves. Jobs scheduled for later may be left.
+    /// Blocks until nothing is queued, running or due in the queues that it serves. Jobs scheduled for later may be left, and
+    /// those that wait in a paused queue.
     /// It waits for queued jobs also if they are of a kind that this consumer has nobody for.
     ///
     /// # Errors
@@ -90,16 +91,16 @@ impl ConsumerHandle {
         loop {
             let claims = crew.claims();
             crew.wait_settled();
-            match storage.read(Query::Counts { queues: crew.queues.clone(), tasks: Vec::new() })? {
-                Answer::Counts(counts) if counts.queued == 0 && counts.running == 0 => {
-                    // A job that was claimed and ended in between may be about to make others: its receivers run.
-                    if crew.claims() == claims {
-                        return Ok(());
-                    }
-                    continue;
+            let Answer::Queues(queues) = storage.read(Query::Queues)? else {
+                return Err(Error::damaged("the storage answered a question about queues otherwise"));
+            };
+            let is_busy = |queue: &QueueInfo| queue.counts.running > 0 || (queue.counts.queued > 0 && !queue.paused);
+            if !queues.iter().any(|queue| crew.queues.iter().any(|served| *served == *queue.name) && is_busy(queue)) {
+                // A job that was claimed and ended in between may be about to make others: its receivers run.
+                if crew.claims() == claims {
+                    return Ok(());
                 }
-                Answer::Counts(_) => {}
-                other => return Err(Error::damaged(format!("the storage answered a count with {other:?}"))),
+                continue;
             }
             // What happened since the version seen last ends this wait at once.
             seen = storage.wait(seen, Timestamp::MAX);

@@ -8,12 +8,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::hook::HookResult;
-use crate::codec::{self, Bytes};
+use crate::codec::Bytes;
 use crate::error::Result;
 use crate::id::JobId;
 use crate::job::{Keyed, Origin, Terms, deadline};
 use crate::task::{Definition, Durability, Task, Unique};
 use crate::time::Timestamp;
+use crate::value;
 
 /// What an enqueue came to, as `after_commit` callbacks see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,14 +195,15 @@ impl EnqueueRequest<'_> {
         self.terms.durability
     }
 
-    /// Stores a value under `key` in the job's own commit: both or neither. [`Huey::get`](crate::Huey::get) reads it.
+    /// Stores a value under `key` in the job's own commit: both or neither. [`Huey::get`](crate::Huey::get) reads it. Keys and
+    /// values may be as large as those of [`Huey::put`](crate::Huey::put), and stay until they are taken.
     ///
     /// # Errors
     ///
-    /// [`Error::is_codec`](crate::Error::is_codec) if the value cannot be encoded.
+    /// [`Error::is_bad_input`](crate::Error::is_bad_input) if the key is empty or too long,
+    /// [`Error::is_codec`](crate::Error::is_codec) if the value cannot be encoded or is too large.
     pub fn put<V: Serialize + ?Sized>(&mut self, key: &str, value: &V) -> Result<()> {
-        let bytes = codec::encode(value)?;
-        self.writes.push((key.to_owned(), bytes.into()));
+        self.writes.push((key.to_owned(), value::encode(key, value)?));
         Ok(())
     }
 

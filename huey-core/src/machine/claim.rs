@@ -8,7 +8,7 @@ use super::item::{Effect, Item, Key, Note, ResultItem};
 use super::ready::Turn;
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
-use super::{Fetch, body, control, flow};
+use super::{Fetch, body, control, flow, queues};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
@@ -32,7 +32,7 @@ impl Claim<'_> {
     pub(super) fn decide(&self, queues: &[String], tasks: &Tasks, most: u32, many: &Tasks) -> Result<Decided, Refusal> {
         let mut decided = Decided::default();
         let (mut claimed, mut ended) = (Vec::new(), Vec::new());
-        let queues: Vec<u32> = queues.iter().filter_map(|queue| self.state.names.number(queue)).collect();
+        let queues = queues::open(self.state, queues);
         match self.suspicion(&queues) {
             Suspicion::Wait => {}
             Suspicion::Alone(suspects) => {

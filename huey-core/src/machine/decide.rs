@@ -11,7 +11,7 @@ use super::state::State;
 use super::unique::Gate;
 use super::work::{Flags, Phase, WorkItem};
 use super::{Fetch, query};
-use super::{control, flow};
+use super::{control, flow, queues, values};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::store::{NewChord, NewJob, Outcome, Placed, StorageError, Transition};
@@ -61,8 +61,13 @@ pub(crate) fn decide(
         Transition::Reserve { count } => Ok(reserve(state, count)),
         Transition::Enqueue { jobs, chords } => enqueue(state, fetch, jobs, chords, now),
         Transition::Write { writes } => {
-            Ok(Decided { effects: values(writes).collect(), outcome: Some(Outcome::Written), ..Decided::default() })
+            let effects = values::write(writes).collect();
+            Ok(Decided { effects, outcome: Some(Outcome::Written), ..Decided::default() })
         }
+        Transition::Put(put) => Ok(values::put(state, put, now)),
+        Transition::TakeValue { key } => values::take(state, fetch, key, now),
+        Transition::Add { key, by, ttl } => values::add(state, fetch, key, by, ttl, now),
+        Transition::Pause { queue, paused } => Ok(queues::pause(state, queue, paused)),
         Transition::Claim { queues, tasks, most, many, keep } => {
             claim::Claim { state, fetch, now, keep }.decide(&queues, &tasks, most, &many)
         }
@@ -94,10 +99,6 @@ fn reserve(state: &State, count: u32) -> Decided {
         outcome: Some(Outcome::Reserved { first, salt: state.salt }),
         ..Decided::default()
     }
-}
-
-fn values(writes: Vec<(String, Bytes)>) -> impl Iterator<Item = Effect> {
-    writes.into_iter().map(|(key, bytes)| Effect::Put(Item::Value { key, bytes }))
 }
 
 fn enqueue(
@@ -183,7 +184,7 @@ fn store(state: &State, job: NewJob, decided: &mut Decided) {
     decided.touched.push(item.counter);
     decided.effects.push(Effect::Put(Item::Body(item.counter, job.body)));
     decided.effects.push(Effect::Put(Item::Work(item)));
-    decided.effects.extend(values(job.writes));
+    decided.effects.extend(values::write(job.writes));
 }
 
 /// When a job was made, as its id says, in milliseconds.

@@ -33,7 +33,7 @@ pub(crate) enum Item {
     /// How a job ended. Putting it drops the job's work, body and note.
     Result(ResultItem),
     /// A value of the user's.
-    Value { key: String, bytes: Bytes },
+    Value { key: String, bytes: Bytes, until: Timestamp },
     /// A unique key and the job that holds it.
     Unique(UniqueItem),
     /// A schedule: how far its ticks are decided, and what was chosen for it.
@@ -46,6 +46,8 @@ pub(crate) enum Item {
     Chord { counter: u64, settled: bool, members: Vec<u64> },
     /// How the member at a place of a chord ended.
     Arrival { chord: u64, place: u32, arrival: Arrival },
+    /// A queue whose jobs are not given out.
+    Pause { queue: String },
 }
 
 /// The name of an item that can be dropped.
@@ -62,6 +64,8 @@ pub(crate) enum Key {
     Flow(u64),
     /// A chord, and what has arrived there.
     Chord(u64),
+    /// By the name of the queue.
+    Pause(String),
 }
 
 /// A held unique key. It goes with its holder's end, unless it is held for a time.

@@ -15,12 +15,14 @@ mod names;
 mod past;
 mod place;
 mod query;
+mod queues;
 mod ready;
 mod results;
 mod schedule;
 mod settle;
 mod state;
 mod unique;
+mod values;
 mod work;
 
 pub(crate) use decide::{Decided, decide};
@@ -29,6 +31,7 @@ pub(crate) use place::Place;
 pub(crate) use query::answer;
 pub(crate) use state::{Inherited, State};
 pub(crate) use unique::free as free_keys;
+pub(crate) use values::drop_late as drop_values;
 pub(crate) use work::Phase;
 
 use crate::store::{Body, StorageError};

@@ -1,7 +1,5 @@
 //! Questions about the state. None decodes arguments.
 
-use std::ops::Bound;
-
 use super::chord;
 use super::claim::seconds;
 use super::control;
@@ -10,7 +8,7 @@ use super::item::{Effect, Item, Note, ResultItem};
 use super::schedule;
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
-use super::{Fetch, body};
+use super::{Fetch, body, queues, values};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::state::JobState;
@@ -29,8 +27,9 @@ pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timest
         Query::Schedules => Answer::Schedules(schedule::rows(state)),
         Query::Arrivals { chord, from } => Answer::Arrivals(chord::arrivals(state, fetch, chord, from)?),
         Query::Revocation(task) => Answer::Revocation(control::revocation(state, &task, now)),
-        Query::Value(key) => Answer::Value(value(state, fetch, &key)?),
-        Query::Keys { prefix, after, most } => Answer::Keys(keys(state, &prefix, after.as_deref(), most)),
+        Query::Value(key) => Answer::Value(values::value(state, fetch, &key, now)?),
+        Query::Keys { prefix, after, most } => Answer::Keys(values::keys(state, &prefix, after.as_deref(), most, now)),
+        Query::Queues => Answer::Queues(queues::rows(state)),
     })
 }
 
@@ -141,12 +140,7 @@ fn counts(state: &State, queues: &[String], tasks: &[String]) -> Counts {
     for ((queue, task), tally) in &state.tallies {
         let counts_here = queues.is_empty() || in_queues.contains(queue);
         if counts_here && (tasks.is_empty() || of_tasks.contains(task)) {
-            counts.queued += tally.waiting.saturating_sub(tally.scheduled);
-            counts.scheduled += tally.scheduled;
-            counts.retrying += tally.retrying;
-            counts.running += tally.running;
-            counts.parked += tally.parked;
-            counts.given_up += tally.given_up;
+            tally.add_to(&mut counts);
         }
     }
     counts
@@ -192,27 +186,4 @@ fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result
         }
     }
     Ok(rows)
-}
-
-fn value(state: &State, fetch: &dyn Fetch, key: &str) -> Result<Option<Bytes>, StorageError> {
-    let Some(place) = state.values.get(key) else { return Ok(None) };
-    match fetch.fetch(*place)? {
-        Effect::Put(Item::Value { bytes, .. }) => Ok(Some(bytes)),
-        other => Err(StorageError::misplaced("value", *place, &other)),
-    }
-}
-
-fn keys(state: &State, prefix: &str, after: Option<&str>, most: u32) -> Vec<String> {
-    let from = match after {
-        Some(after) if after >= prefix => Bound::Excluded(after),
-        _ => Bound::Included(prefix),
-    };
-    state
-        .values
-        .range::<str, _>((from, Bound::Unbounded))
-        .map(|(key, _)| key)
-        .take_while(|key| key.starts_with(prefix))
-        .take(most as usize)
-        .cloned()
-        .collect()
 }

@@ -17,9 +17,10 @@ use super::place::Place;
 use super::ready::Ready;
 use super::results::Results;
 use super::unique::Uniques;
+use super::values::Values;
 use super::work::{Listed, Phase, Work, WorkItem};
 use crate::id::JobId;
-use crate::store::Revocation;
+use crate::store::{Counts, Revocation};
 use crate::time::Timestamp;
 
 /// How many jobs of a task in a queue do what.
@@ -37,6 +38,17 @@ pub(crate) struct Tally {
     pub(crate) given_up: u64,
 }
 
+impl Tally {
+    pub(crate) fn add_to(&self, counts: &mut Counts) {
+        counts.queued += self.waiting.saturating_sub(self.scheduled);
+        counts.scheduled += self.scheduled;
+        counts.retrying += self.retrying;
+        counts.running += self.running;
+        counts.parked += self.parked;
+        counts.given_up += self.given_up;
+    }
+}
+
 /// Everything that is true of a store, but for the bytes of bodies and results.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -50,13 +62,15 @@ pub(crate) struct State {
     free: Vec<u32>,
     pub(crate) ready: Ready,
     pub(crate) results: Results,
-    pub(crate) values: BTreeMap<String, Place>,
+    pub(crate) values: Values,
     pub(crate) uniques: Uniques,
     pub(crate) schedules: BTreeMap<String, (ScheduleItem, Place)>,
     pub(crate) flows: Flows,
     pub(crate) chords: Chords,
     /// Tasks whose jobs are discarded.
     pub(crate) revocations: BTreeMap<String, (Revocation, Place)>,
+    /// Queues whose jobs are not given out.
+    pub(crate) paused: BTreeMap<String, Place>,
     /// Dead and lost jobs, by when they ended.
     pub(crate) given_up: BTreeSet<(Timestamp, u64)>,
     /// By queue and task.

@@ -4,17 +4,18 @@ mod builder;
 mod control;
 mod job;
 mod jobs;
+mod queues;
+mod values;
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-
 pub use self::builder::HueyBuilder;
 pub use self::job::{EnqueueFuture, EnqueueManyFuture};
 pub use self::jobs::Jobs;
-use crate::codec;
+pub use self::queues::Queue;
+pub use self::values::Values;
 use crate::consumer::{Consumer, Owner};
 use crate::enqueue::{Enqueued, Pipeline};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,9 +28,6 @@ use crate::signal::Subscription;
 use crate::state::JobState;
 use crate::store::{Answer, Counts, Missing, Query, Storage};
 use crate::task::Task;
-
-/// How many keys are read at a time.
-const KEYS: u32 = 1_000;
 
 /// An open queue. Cheap to clone, and shared by threads.
 ///
@@ -186,40 +184,6 @@ impl Huey {
     /// When it is full the oldest is dropped and counted.
     pub fn subscribe(&self, capacity: usize) -> Subscription {
         self.inner.pipeline.signals.subscribe(capacity, None)
-    }
-
-    /// The value that a hook [put](crate::EnqueueRequest::put) under `key`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_codec`] if the value is no `V`; else when the storage cannot answer.
-    pub fn get<V: DeserializeOwned>(&self, key: &str) -> Result<Option<V>> {
-        match self.storage()?.read(Query::Value(key.to_owned()))? {
-            Answer::Value(bytes) => bytes.map(|bytes| codec::decode(&bytes)).transpose(),
-            other => Err(misanswered(&other)),
-        }
-    }
-
-    /// The keys that begin with `prefix`, in order.
-    ///
-    /// # Errors
-    ///
-    /// When the storage cannot answer.
-    pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut keys: Vec<String> = Vec::new();
-        loop {
-            let query = Query::Keys { prefix: prefix.to_owned(), after: keys.last().cloned(), most: KEYS };
-            match self.storage()?.read(query)? {
-                Answer::Keys(page) => {
-                    let last = page.len() < KEYS as usize;
-                    keys.extend(page);
-                    if last {
-                        return Ok(keys);
-                    }
-                }
-                other => return Err(misanswered(&other)),
-            }
-        }
     }
 
     /// A consumer of this queue, to be set up and started.

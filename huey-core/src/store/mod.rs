@@ -25,6 +25,7 @@ mod watch;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::core::Core;
+pub use crate::value::{integer, integer_of};
 pub use control::{Canceled, Progress, Replayed, Rescheduled, Revocation};
 #[cfg(feature = "testing")]
 pub(crate) use engine::Engine;
@@ -34,7 +35,9 @@ pub use memory::Memory;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use storage::{
-    Answer, Commit, Counts, Done, List, Missing, OpenStorage, Query, Rows, Storage, StorageError, StorageOptions,
-    Version,
+    Answer, Commit, Counts, Done, List, Missing, OpenStorage, Query, QueueInfo, Rows, Storage, StorageError,
+    StorageOptions, Version,
 };
-pub use transition::{Claimed, Discarded, Ended, Lease, Outcome, Row, Settled, Settlement, Tasks, Transition, Verdict};
+pub use transition::{
+    Claimed, Discarded, Ended, Lease, Outcome, Put, Row, Settled, Settlement, Tasks, Transition, Verdict,
+};

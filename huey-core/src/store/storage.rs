@@ -127,6 +127,8 @@ pub enum Query {
         /// At most so many.
         most: u32,
     },
+    /// The queues that hold jobs or are paused, by name.
+    Queues,
 }
 
 impl Query {
@@ -159,6 +161,8 @@ pub enum Answer {
     Value(Option<Bytes>),
     /// The keys.
     Keys(Vec<String>),
+    /// The queues.
+    Queues(Vec<QueueInfo>),
 }
 
 /// Which jobs a listing asks for.
@@ -219,6 +223,18 @@ pub struct Counts {
     pub given_up: u64,
     /// Ended, and within their retention. Counted over all queues and tasks.
     pub results: u64,
+}
+
+/// A queue: how many of its jobs do what, and whether they are given out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it is paused: none of its jobs is given out.
+    pub paused: bool,
+    /// Its jobs. `results` is 0: those are counted over all queues.
+    pub counts: Counts,
 }
 
 /// Called once a submitted transition has an outcome at its level.

@@ -36,6 +36,30 @@ pub enum Transition {
         /// The values by their keys.
         writes: Vec<(String, Bytes)>,
     },
+    /// Stores a value; see [`Put`].
+    Put(Put),
+    /// Drops a value, and answers with it. Repeating it may find nothing left.
+    TakeValue {
+        /// The key.
+        key: String,
+    },
+    /// Adds to an [`integer`](super::integer), which is 0 if there is no value under the key; refused if there is another
+    /// value, or if the sum is no `i64`. Repeating it adds again.
+    Add {
+        /// The key.
+        key: String,
+        /// How much.
+        by: i64,
+        /// How long the value is there, if this makes it. One that is there stays as long as it was to.
+        ttl: Option<Duration>,
+    },
+    /// Pauses a queue, whose jobs are not given out then, or ends that. It need not hold jobs.
+    Pause {
+        /// Its name.
+        queue: String,
+        /// Whether it is paused from now on.
+        paused: bool,
+    },
     /// Gives out jobs to run, each under a lease; ends those whose time to run is over.
     Claim {
         /// The queues to take from; the first is looked at first.
@@ -123,7 +147,7 @@ impl Transition {
     /// Whether it stores what was not there, and so is refused while space is short.
     pub(crate) fn adds(&self) -> bool {
         match self {
-            Self::Enqueue { .. } | Self::Write { .. } | Self::Replay { .. } => true,
+            Self::Enqueue { .. } | Self::Write { .. } | Self::Put(_) | Self::Add { .. } | Self::Replay { .. } => true,
             Self::Tick(tick) => !tick.jobs.is_empty(),
             Self::Plan(plan) => plan.choices.is_some(),
             _ => false,
@@ -146,6 +170,14 @@ pub enum Outcome {
     Enqueued(Vec<Placed>),
     /// The values are stored.
     Written,
+    /// Whether the value was stored.
+    Put(bool),
+    /// The value that was dropped.
+    ValueTaken(Option<Bytes>),
+    /// The sum.
+    Added(i64),
+    /// Whether the queue was paused before.
+    Paused(bool),
     /// What was claimed, and what ended instead.
     Claimed {
         /// Jobs to run.
@@ -179,6 +211,20 @@ pub enum Outcome {
     Noted(bool),
     /// The row of the job whose result was dropped.
     Taken(Option<Box<Row>>),
+}
+
+/// Stores a value for a time. Repeating it stores it again; if it was to be stored only where there is none, a repeated one
+/// finds the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// Its key.
+    pub key: String,
+    /// The value.
+    pub bytes: Bytes,
+    /// How long it is there: from that instant on it is not. For ever if there is none.
+    pub ttl: Option<Duration>,
+    /// Whether one that is there stays.
+    pub if_absent: bool,
 }
 
 /// Which tasks a claim takes.

@@ -24,6 +24,12 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Pause(queue)) => {
+                if let Some(old) = self.paused.remove(queue) {
+                    self.homes.lose(old);
+                    self.stirred = true;
+                }
+            }
             Effect::Drop(Key::Schedule(name)) => {
                 if let Some((_, old)) = self.schedules.remove(name) {
                     self.homes.lose(old);
@@ -65,7 +71,7 @@ impl State {
             Item::Body(counter, _) => self.put_part(*counter, place, |work| &mut work.body),
             Item::Note(counter, _) => self.put_part(*counter, place, |work| &mut work.note),
             Item::Result(result) => self.put_result(result, place),
-            Item::Value { key, .. } => self.values.insert(key.clone(), place).unwrap_or_default(),
+            Item::Value { key, until, .. } => self.values.put(key, *until, place),
             Item::Unique(item) => self.uniques.put(item, place),
             Item::Flow(item) => self.flows.put(item, place),
             Item::Chord { counter, settled, members } => self.chords.put(*counter, *settled, members, place),
@@ -74,6 +80,7 @@ impl State {
                 let old = self.revocations.insert(task.clone(), (*mark, place));
                 old.map(|(_, place)| place).unwrap_or_default()
             }
+            Item::Pause { queue } => self.paused.insert(queue.clone(), place).unwrap_or_default(),
             Item::Schedule(item) => {
                 let old = self.schedules.insert(item.name.clone(), (item.clone(), place));
                 old.map(|(_, place)| place).unwrap_or_default()
@@ -206,12 +213,13 @@ impl State {
                 Some(Target::Result(home)) => Some(home),
                 _ => None,
             },
-            Item::Value { key, .. } => self.values.get(key).copied(),
+            Item::Value { key, .. } => self.values.home(key),
             Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
             Item::Flow(item) => self.flows.home(item.last),
             Item::Chord { counter, .. } => self.chords.home(*counter),
             Item::Arrival { chord, place, .. } => self.chords.arrival(*chord, *place),
             Item::Revocation { task, .. } => self.revocations.get(task).map(|(_, home)| *home),
+            Item::Pause { queue } => self.paused.get(queue).copied(),
             Item::Schedule(item) => self.schedules.get(&item.name).map(|(_, home)| *home),
         };
         home == Some(place)

@@ -19,6 +19,7 @@ impl State {
         let phase = |counter| self.work(counter).map(|work| work.item.phase);
         self.uniques.check(phase)?;
         self.chords.check(phase)?;
+        self.values.check()?;
         self.check_results()
     }
 
@@ -30,7 +31,8 @@ impl State {
             Target::Result(place) => Some(place),
             Target::Live(_) => None,
         }));
-        places.extend(self.values.values().copied());
+        places.extend(self.values.homes());
+        places.extend(self.paused.values().copied());
         places.extend(self.schedules.values().map(|(_, home)| *home));
         places.extend(self.revocations.values().map(|(_, home)| *home));
         places.extend(self.flows.homes());
@@ -153,6 +155,7 @@ impl State {
         };
         same("retention", &kept_until(self), &kept_until(other))?;
         same("values", &self.values, &other.values)?;
+        same("paused queues", &self.paused, &other.paused)?;
         same("revocations", &self.revocations, &other.revocations)?;
         same("given up", &self.given_up, &other.given_up)?;
         same("flows", &self.flows, &other.flows)?;

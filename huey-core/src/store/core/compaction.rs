@@ -14,6 +14,8 @@ const REMOVALS: usize = 128;
 const LATE_RESULTS: usize = 256;
 /// Unique keys whose time is over, dropped per batch.
 const LATE_KEYS: usize = 16;
+/// Values whose time is over, dropped per batch.
+const LATE_VALUES: usize = 64;
 /// Looking for what lives in an entry counts for one such part of moving it.
 const LOOK: usize = 4;
 
@@ -23,6 +25,7 @@ impl<L: Log> Core<L> {
         let most = usize::try_from(added.saturating_mul(2)).unwrap_or(usize::MAX).saturating_add(LATE_RESULTS);
         let results = self.state.take_late(seconds, self.options.max_results, most);
         let keys = self.state.uniques.late(now, LATE_KEYS);
+        let values = self.state.values.late(now, LATE_VALUES);
         let over =
             self.state.given_up.len().saturating_sub(usize::try_from(self.options.max_given_up).unwrap_or(usize::MAX));
         let given_up: Vec<u64> =
@@ -39,6 +42,7 @@ impl<L: Log> Core<L> {
             .into_iter()
             .map(|counter| Effect::Drop(Key::Result(counter)))
             .chain(machine::free_keys(keys))
+            .chain(machine::drop_values(values))
             .chain(given_up);
         for effect in late {
             if self.change(&effect).is_err() {

@@ -27,8 +27,10 @@ mod enqueues;
 mod flows;
 mod kit;
 mod lives;
+mod queues;
 mod schedules;
 mod uniques;
+mod values;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,6 +95,8 @@ pub const CHECKS: &[&[Check]] = &[
     controls::CHECKS,
     flows::CHECKS,
     chords::CHECKS,
+    queues::CHECKS,
+    values::CHECKS,
     claims::CHECKS,
     endings::CHECKS,
     waits::CHECKS,
