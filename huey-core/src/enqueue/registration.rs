@@ -26,6 +26,8 @@ pub struct Registration {
     pub hooks: &'static [&'static dyn EnqueueHook],
     pub(super) stage: Stage,
     pub(super) open: Open,
+    #[cfg(feature = "testing")]
+    pub(super) shape: fn() -> String,
 }
 
 impl Registration {
@@ -35,7 +37,21 @@ impl Registration {
         decorator: Option<&'static Decorator>,
         hooks: &'static [&'static dyn EnqueueHook],
     ) -> Self {
-        Self { task, decorator, hooks, stage: stage::<T>, open: open::<T> }
+        Self {
+            task,
+            decorator,
+            hooks,
+            stage: stage::<T>,
+            open: open::<T>,
+            #[cfg(feature = "testing")]
+            shape: crate::task::shape::<T>,
+        }
+    }
+
+    /// The stored form of the arguments, in words.
+    #[cfg(feature = "testing")]
+    pub(crate) fn shape(&self) -> String {
+        (self.shape)()
     }
 
     /// The stored arguments as this program reads them, or why it cannot.

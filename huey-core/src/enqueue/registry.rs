@@ -141,6 +141,8 @@ mod tests {
             hooks: &[],
             stage: |_, _, _, _, _| panic!("no job"),
             open: |_, _, _, _, _| panic!("no job"),
+            #[cfg(feature = "testing")]
+            shape: String::new,
         }
     }
 

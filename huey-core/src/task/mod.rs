@@ -8,6 +8,8 @@ mod options;
 mod output;
 mod probe;
 mod schedule;
+#[cfg(feature = "testing")]
+mod shape;
 mod stored;
 mod unique;
 
@@ -20,6 +22,8 @@ pub use output::{Returnable, Returned, kind};
 pub use probe::{Kept, OrUnit, Otherwise, Probe, Storable};
 pub(crate) use schedule::Timing;
 pub use schedule::{Missed, Overlap, Schedule, SkipReason, check_cron, check_every};
+#[cfg(feature = "testing")]
+pub(crate) use shape::shape;
 pub(crate) use stored::Form;
 pub use stored::{StoredArgs, Upgrade, upgraded};
 pub use unique::{KeyPart, OnConflict, Scope, Unique, UniqueRule, encode as encode_key};

@@ -9,6 +9,7 @@ mod remote;
 mod sim_disk;
 mod sim_log;
 mod tick;
+mod wire;
 mod words;
 
 pub use inspect::{Inspector, Sizes, inspected};
@@ -16,6 +17,7 @@ pub use random::Random;
 pub use remote::Remote;
 pub use sim_log::{Fault, SimDisk, SimLog, SimMedium};
 pub use tick::tick;
+pub use wire::assert_wire_formats;
 pub use words::{job_id, new_job, task_error};
 
 pub use crate::codec::Bytes;
