@@ -7,9 +7,13 @@ mod bell;
 mod config;
 mod crew;
 mod running;
+#[cfg(feature = "testing")]
+mod step;
 mod supervisor;
 mod worker;
 
 pub use config::Consumer;
 pub(crate) use config::Owner;
 pub use running::{ConsumerHandle, Stopping};
+#[cfg(feature = "testing")]
+pub(crate) use step::step;

@@ -11,6 +11,11 @@ use crate::time::Timestamp;
 /// Tells the receivers and those who wait for it that a job ended.
 pub(crate) fn tell_discarded(signals: &Signals, waiters: &Waiters, end: Discarded, at: Timestamp) {
     emit_discarded(signals, &end, at);
+    tell_waiters(waiters, end);
+}
+
+/// Tells those who wait for it that a job ended.
+pub(crate) fn tell_waiters(waiters: &Waiters, end: Discarded) {
     if waiters.any(end.id) {
         waiters.tell(end.id, Final { task: end.task, state: end.state, ended: end.ended });
     }

@@ -18,7 +18,7 @@ mod tick;
 
 pub use chain::{Chain, Follows};
 pub use decorator::Decorator;
-pub(crate) use discard::{emit_discarded, tell_discarded};
+pub(crate) use discard::{emit_discarded, tell_discarded, tell_waiters};
 pub(crate) use flight::{After, Enqueued, Passed, Unstaged, panic_text};
 pub(crate) use flow::Stored;
 pub use group::{Group, Member, Mixed, group};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::discard::tell_discarded;
+use super::discard::{emit_discarded, tell_waiters};
 use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, Unstaged, only, panic_text};
 use super::hook::{Decision, EnqueueHook};
 use super::ids::Ids;
@@ -18,7 +18,8 @@ use crate::id::JobId;
 use crate::job::{Choices, Head, Job, Keyed, Origin, Terms};
 use crate::signal::{Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::store::{
-    Answer, Body, Commit, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition, UniqueKey,
+    Answer, Body, Commit, Discarded, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition,
+    UniqueKey,
 };
 use crate::task::{Definition, Delivery, Durability, Options, StoredArgs, Task, Unique, UniqueRule};
 
@@ -313,22 +314,23 @@ impl Pipeline {
         };
         let released =
             Release { storage: &*self.storage, ids: if how.hold { flight.held(&placed) } else { Vec::new() } };
+        let mut replaced = Vec::new();
         for ((index, after), placed) in std::mem::take(&mut flight.afters).into_iter().zip(placed) {
             let id = after.notice.id;
             let enqueued = match placed {
                 Placed::Existing(existing) => self.deduplicated(after, existing),
-                Placed::New | Placed::Replaced(_) => {
-                    let notice = after.settle(&EnqueueOutcome::Stored(id));
-                    if let Placed::Replaced(replaced) = placed {
-                        tell_discarded(&self.signals, &self.waiters, *replaced, self.storage.clock().now());
-                    }
-                    self.tell_stored(&notice);
+                placed => {
+                    replaced.extend(self.stored(after, placed));
                     Enqueued { id, is_new: true }
                 }
             };
             flight.land(index, enqueued);
         }
+        // Before the waiters are told: who registers too late for that must find the end in the store.
         drop(released);
+        for old in replaced {
+            tell_waiters(&self.waiters, old);
+        }
         Ok(flight.landed())
     }
 
@@ -352,11 +354,16 @@ impl Pipeline {
         if many { error.of_job(place) } else { error }
     }
 
-    /// Tells that a job was stored by another commit than that of an enqueue.
-    pub(crate) fn stored(&self, after: After) {
+    /// Tells the receivers that a job was stored, and of the one whose place it took, whose waiters are left to the caller.
+    pub(crate) fn stored(&self, after: After, placed: Placed) -> Option<Discarded> {
         let id = after.notice.id;
         let notice = after.settle(&EnqueueOutcome::Stored(id));
+        let replaced = if let Placed::Replaced(old) = placed { Some(*old) } else { None };
+        if let Some(old) = &replaced {
+            emit_discarded(&self.signals, old, self.storage.clock().now());
+        }
         self.tell_stored(&notice);
+        replaced
     }
 
     fn tell_stored(&self, notice: &Notice) {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::executor::Executor;
-use crate::enqueue::{emit_discarded, tell_discarded};
+use crate::enqueue::{emit_discarded, tell_discarded, tell_waiters};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::job::{Head, KEEP, Origin};
-use crate::signal::{Final, Signal, SignalKind};
+use crate::signal::{Signal, SignalKind};
 use crate::state::JobState;
 use crate::store::{
     Answer, Canceled, Commit, Discarded, Missing, Outcome, Query, Rescheduled, Row, Settled, Transition,
@@ -76,9 +76,7 @@ impl Executor {
 
     /// Tells those who wait for it that a job ended.
     pub(super) fn tell_waiters(&self, end: Discarded) {
-        if self.waiters.any(end.id) {
-            self.waiters.tell(end.id, Final { task: end.task, state: end.state, ended: end.ended });
-        }
+        tell_waiters(&self.waiters, end);
     }
 
     fn tell_moved(&self, row: Row, due: Option<Timestamp>) {

@@ -3,7 +3,7 @@
 use crate::enqueue::{After, EnqueueOutcome, Passed, Pipeline, Unstaged};
 use crate::error::Error;
 use crate::id::JobId;
-use crate::store::{Next, Placed};
+use crate::store::{Discarded, Next, Placed};
 
 /// What is owed for a step once the end of the one before it is stored.
 pub(super) enum Follow {
@@ -41,12 +41,30 @@ pub(super) fn of(staged: Result<Option<Passed>, Unstaged>) -> (Option<Next>, Opt
 }
 
 impl Follow {
+    /// The step that a hook refused, if one did.
+    pub(super) fn refused(&self) -> Option<JobId> {
+        match self {
+            Self::Refused(Some(after), _) => Some(after.notice.id),
+            _ => None,
+        }
+    }
+
     /// Tells what became of the step: its signals, and the callbacks of its hooks. The id of one that is told of as rejected.
-    pub(super) fn tell(self, pipeline: &Pipeline, next: Option<Placed>, held: &mut Vec<JobId>) -> Option<JobId> {
+    /// Whose place it took has `ended`, and its waiters are still to be told.
+    pub(super) fn tell(
+        self,
+        pipeline: &Pipeline,
+        next: Option<Placed>,
+        held: &mut Vec<JobId>,
+        ended: &mut Vec<Discarded>,
+    ) -> Option<JobId> {
         match (self, next) {
-            (Self::Staged(after), Some(Placed::New | Placed::Replaced(_))) => {
+            (Self::Staged(after), Some(placed @ (Placed::New | Placed::Replaced(_)))) => {
                 held.push(after.notice.id);
-                pipeline.stored(*after);
+                if let Some(old) = pipeline.stored(*after, placed) {
+                    held.push(old.id);
+                    ended.push(old);
+                }
                 None
             }
             (Self::Staged(after), None) => {

@@ -175,6 +175,7 @@ impl Executor {
         let (mut held, mut canceled) = (Vec::new(), Vec::new());
         for ((kit, settling), settled) in all.into_iter().zip(settled) {
             // The answer to a repeated settle finds the lease gone if the first one had been done.
+            let is_guessed = settled.is_none();
             let Some(settled) = settled.or_else(|| repeated.then(|| expected(&settling.decided.verdict))) else {
                 tracing::warn!(job = %kit.lease.id, task = %kit.task, "the attempt's lease was given away, and its end is refused");
                 settling.fail("the lease of the step before was given away");
@@ -190,8 +191,16 @@ impl Executor {
             let Settled { state, next, canceled: steps, .. } = settled;
             let (mut follow, mut refused) = (follow, None);
             if state == JobState::Complete {
-                // A refused step is told of by `rejected` alone.
-                refused = follow.take().and_then(|follow| follow.tell(&self.pipeline, next.clone(), &mut held));
+                // A refused step is told of by `rejected` alone, and one that was canceled before its turn by what said so.
+                let refusal = follow.as_ref().and_then(Follow::refused);
+                let is_due = |id| is_guessed || steps.iter().any(|step| step.id == id);
+                match follow.take() {
+                    Some(follow) if refusal.is_some_and(|id| !is_due(id)) => {
+                        follow.fail("it was canceled before its turn");
+                    }
+                    Some(follow) => refused = follow.tell(&self.pipeline, next.clone(), &mut held, &mut canceled),
+                    None => {}
+                }
             }
             let now = self.storage.clock().now();
             for step in steps {
@@ -202,7 +211,7 @@ impl Executor {
                 canceled.push(step);
             }
             if let Some(follow) = follow {
-                follow.tell(&self.pipeline, next, &mut held);
+                follow.tell(&self.pipeline, next, &mut held, &mut canceled);
             }
             told.push((kit, verdict, state, error, cause));
         }

@@ -1,0 +1,32 @@
+//! Programs that have failed, as they were printed.
+
+use crate::holds;
+use crate::stage::On;
+use crate::words::code::*;
+
+#[test]
+fn a_callback_that_was_canceled_is_not_rejected_as_well() {
+    holds(
+        &On::Memory,
+        &[
+            Begin(Flow {
+                first: Settled(vec![]),
+                steps: vec![Order { hook: Refuse, ..Order::default() }],
+                mourned: false,
+            }),
+            Cancel(0),
+        ],
+    );
+}
+
+#[test]
+fn a_job_that_gives_way_to_a_step_is_told_of_as_canceled() {
+    let order = Order { unique: Some((2, Active, Replace)), ..Order::default() };
+    holds(
+        &On::Memory,
+        &[
+            Begin(Flow { first: Job(Order::default()), steps: vec![order], mourned: false }),
+            Enqueue(Order { task: Next, unique: Some((2, Window(5), Existing)), ..Order::default() }),
+        ],
+    );
+}
