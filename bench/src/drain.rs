@@ -13,6 +13,7 @@ use crate::raw;
 const ROUNDS: usize = 3;
 const JOBS: u32 = 200_000;
 const SYNCED: u32 = 20_000;
+const WRITES: u32 = 1_500;
 
 #[task]
 fn nothing(load: Vec<u8>) {
@@ -104,9 +105,10 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {
     for _ in 0..ROUNDS {
         let way =
             Way { durability: Durability::Synced, retention: discarded, jobs: SYNCED, workers: 2, is_async: false };
-        synced.push(synced_rate(args, &way)?);
+        let place = Place::new(args.work())?;
+        synced.push((synced_rate(args, &way)?, raw::writes(place.folder(), WRITES)?));
     }
-    figures.push(Figure::alone("drain/synced", median(synced.into_iter()), "jobs/s", "synced"));
+    figures.push(Figure::beside("drain/synced", "jobs/s", "synced", "write + fdatasync", &synced));
     Ok(figures)
 }
 

@@ -1,6 +1,7 @@
 //! What the queue stands on, by itself.
 
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Instant;
@@ -49,6 +50,18 @@ pub(crate) fn synced(folder: &Path, times: u32) -> Result<f64, BoxError> {
         for number in 0..times {
             db.insert(u64::from(number).to_be_bytes(), value(number))?;
             db.flush()?;
+            file.sync_data()?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes of as many bytes to a file that are each synced, a second.
+pub(crate) fn writes(folder: &Path, times: u32) -> Result<f64, BoxError> {
+    let mut file = File::create(folder.join("file"))?;
+    rate(times, || {
+        for number in 0..times {
+            file.write_all(&value(number))?;
             file.sync_data()?;
         }
         Ok(())
