@@ -44,13 +44,13 @@ impl OpenStorage for Tapped<'_> {
 }
 
 /// A queue, and the storage under it.
-struct Queue {
-    huey: Huey,
-    storage: Arc<dyn Storage>,
+pub(crate) struct Queue {
+    pub(crate) huey: Huey,
+    pub(crate) storage: Arc<dyn Storage>,
 }
 
 impl Queue {
-    fn open(place: &Place) -> Result<Self, BoxError> {
+    pub(crate) fn open(place: &Place) -> Result<Self, BoxError> {
         let mut storage = None;
         let sled = Sled::at(place.folder().join("queue"));
         let huey = Huey::builder().durability(Durability::Relaxed).open(Tapped(sled, &mut storage))?;

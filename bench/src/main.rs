@@ -11,6 +11,7 @@
 mod args;
 mod backlog;
 mod chord;
+mod count;
 mod drain;
 mod enqueue;
 mod figure;
@@ -44,6 +45,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("chord", chord::run),
 ];
 
+/// What is no measurement of its own: see [`count`].
+const COUNTED: &[(&str, Scenario)] =
+    &[("count-enqueue", count::enqueue), ("count-drain", count::drain), ("count-raw", count::raw_inserts)];
+
 fn main() -> ExitCode {
     match Args::parse(std::env::args().skip(1)).and_then(|args| run(&args)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,8 +64,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), BoxError> {
-    let wanted: Vec<_> =
-        SCENARIOS.iter().filter(|(name, _)| args.scenario() == "all" || args.scenario() == *name).collect();
+    let is_named = |(name, _): &&(&str, Scenario)| args.scenario() == *name;
+    let wanted: Vec<_> = match args.scenario() {
+        "all" => SCENARIOS.iter().collect(),
+        _ => SCENARIOS.iter().chain(COUNTED).filter(is_named).collect(),
+    };
     if wanted.is_empty() {
         return Err(format!("there is no scenario `{}`", args.scenario()).into());
     }
