@@ -7,8 +7,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, BARRIER, Body, Claimed, Commit, Log, Medium, NewJob, Outcome, Query, Settled, Settlement, Storage,
-    StorageError, StorageOptions, Tasks, Transition, Verdict, Version, engine,
+    Answer, BARRIER, Body, Claimed, Commit, Log, Medium, NewJob, Outcome, Query, Revocation, Settled, Settlement,
+    Storage, StorageError, StorageOptions, Tasks, Transition, Verdict, Version, engine,
 };
 use huey_core::testing::{Fault, Inspector, SimDisk, inspected, job_id, new_job};
 use huey_core::{Durability, JobId, JobState, Timestamp};
@@ -324,5 +324,25 @@ fn results_above_the_bound_do_not_pile_up_under_large_commits() {
         let Ok(Answer::Counts(counts)) = storage.read(Query::all_counts()) else { panic!("no counts") };
         assert!(counts.results <= 100, "{} results are kept", counts.results);
     }
+    inspector.check().unwrap();
+}
+
+#[test]
+fn a_synced_job_that_ends_when_it_is_picked_up_stays_ended_through_a_power_cut() {
+    let disk = SimDisk::new(12);
+    let (storage, _) = open(&disk);
+    let all = jobs(&*storage, 1, 10);
+    storage.commit(enqueue(&all), SYNCED).unwrap();
+    let mark = Some(Revocation::Once);
+    storage.commit(Transition::Revoke { task: all[0].task.clone(), mark }, SYNCED).unwrap();
+    let (queues, tasks, keep) = (vec!["default".into()], Tasks::Except(Vec::new()), Duration::from_secs(9));
+    let claim = Transition::Claim { queues, tasks, most: 1, many: Tasks::ALL, keep };
+    // Nothing that runs is taken back by a cut that takes back its claim, so a claim asks for no more than this.
+    let Ok(Outcome::Claimed { ended, .. }) = storage.commit(claim, RELAXED) else { panic!("no claim") };
+    assert_eq!(ended.iter().map(|end| end.state).collect::<Vec<_>>(), [JobState::Revoked]);
+    disk.power_cut();
+    drop(storage);
+    let (storage, inspector) = open(&disk);
+    assert_eq!(state(&*storage, all[0].id), Some(JobState::Revoked), "its end was announced");
     inspector.check().unwrap();
 }

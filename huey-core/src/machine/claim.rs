@@ -102,6 +102,8 @@ impl Claim<'_> {
             claimed.push(self.start(work, decided)?);
         }
         if let Some(end) = ended.get(before) {
+            // It is announced by whoever claims, who asks for nothing to be durable.
+            decided.sync |= work.item.flags.synced();
             let why = flow_cause(end);
             ended.extend(flow::fail(self.state, work.item.counter, &why, self.now, decided));
         }

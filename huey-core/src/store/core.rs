@@ -287,7 +287,7 @@ impl<L: Log> Core<L> {
         // Whatever cannot be stored is found before anything changes.
         let frames = effects.iter().map(encode_frame).collect::<Result<Vec<_>, _>>()?;
         let outcome = outcome.ok_or_else(|| StorageError::Refused("nothing was decided".into()))?;
-        let must_wait = how.hold || how.durability == Durability::Synced;
+        let must_wait = how.hold || sync || how.durability == Durability::Synced;
         let held = if must_wait { touched } else { Vec::new() };
         for counter in &held {
             self.state.hold(*counter);
@@ -298,7 +298,7 @@ impl<L: Log> Core<L> {
         for (effect, frame) in effects.iter().zip(&frames) {
             self.change_framed(effect, frame);
         }
-        if how.durability == Durability::Relaxed {
+        if how.durability == Durability::Relaxed && !sync {
             self.show(&held);
         }
         Ok(Served { outcome, sequence: 0, sync, held })
