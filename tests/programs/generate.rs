@@ -53,6 +53,10 @@ impl Maker {
     }
 
     fn acts(&mut self) -> Vec<Act> {
+        if self.dies && self.random.one_in(30) {
+            // The process dies each time, up to the crash limit.
+            return vec![Act::Die];
+        }
         let many = if self.random.one_in(2) { 0 } else { 1 + self.random.below(3) };
         let mut acts = Vec::new();
         for _ in 0..many {
