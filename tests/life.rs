@@ -333,6 +333,21 @@ fn a_retry_that_the_body_asks_for_spends_none() {
     run(&huey);
     assert_eq!(asks.get().unwrap(), Some(3));
     assert_eq!(heard.list(), "enqueued executing retrying executing retrying executing complete");
+
+    let (huey, heard, _) = queue();
+    let asks = Job::enqueue(asks_and_then_fails::job().retries(1), &huey).unwrap();
+    run(&huey);
+    assert_eq!(asks.get().unwrap(), Some(3), "the one retry was left for the attempt that failed");
+    assert_eq!(heard.list(), "enqueued executing retrying executing error retrying executing complete");
+}
+
+#[task]
+fn asks_and_then_fails(#[ctx] ctx: &Context) -> Result<u32, huey::BoxError> {
+    match ctx.attempt() {
+        1 => Err(Retry::now().into()),
+        2 => Err("it fails".into()),
+        attempt => Ok(attempt),
+    }
 }
 
 #[task]
