@@ -106,6 +106,7 @@ macro_rules! foreign {
                 needs: &[],
                 schedule: None,
                 body: Body::Plain(|_| Ok(Vec::new())),
+                shown: |_| String::new(),
             };
         }
         impl Registered for $ty {

@@ -55,9 +55,9 @@ pub mod __private {
     pub use crate::enqueue::{Decorator, HookFn, Registered, Registration, closure, named_hook};
     pub use crate::execute::context_of;
     pub use crate::task::{
-        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Kept, Missed, Need,
-        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Storable,
-        StoredArgs, TakesFrom, Task, UniqueRule, Upgrade, check_cron, check_every, encode_key, kind, upgraded,
+        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Hidden, Kept, Missed, Need,
+        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Shown, Storable,
+        StoredArgs, TakesFrom, Task, UniqueRule, Upgrade, check_cron, check_every, encode_key, kind, shown, upgraded,
     };
     pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result, Step};
 }

@@ -213,6 +213,8 @@ fn registration(task: &Task) -> TokenStream {
             quote!(::core::option::Option::Some(|old| #upgraded(old, #path)))
         },
     );
+    let fields: Vec<_> = task.fields().map(|field| &field.name).collect();
+    let texts = fields.iter().map(|field| field.unraw().to_string());
     quote! {
         static __DEFINITION: #p::Definition = #p::Definition {
             name: #stored_name,
@@ -227,6 +229,13 @@ fn registration(task: &Task) -> TokenStream {
             needs: &[#(#needs),*],
             schedule: #schedule,
             body: __BODY,
+            shown: |__bytes| {
+                #[allow(unused_imports)]
+                use #p::Hidden as _;
+                #p::shown::<#name>(__bytes, |__args| {
+                    ::std::vec![#((#texts, #p::Shown(&__args.#fields).text())),*]
+                })
+            },
         };
         #check
         static __REGISTRATION: #p::Registration =

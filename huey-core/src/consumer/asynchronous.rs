@@ -94,7 +94,7 @@ fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, busy: &Arc<AtomicUsize
 }
 
 /// The body's end, or what came before it.
-async fn attend(body: AsyncBody, deadline: Option<std::time::Instant>, cancel: &Notify) -> End {
+pub(super) async fn attend(body: AsyncBody, deadline: Option<std::time::Instant>, cancel: &Notify) -> End {
     let mut body = pin!(body);
     let mut canceled = pin!(cancel.notified());
     let mut late = pin!(async {

@@ -12,8 +12,9 @@ use crate::execute::Executor;
 use crate::id::JobId;
 use crate::periodic::Ticker;
 
-/// Makes the handle of the queue that the body of a job gets, which knows the job as the parent of what it enqueues.
-pub(crate) type Owner = Arc<dyn Fn(JobId) -> Arc<dyn Any + Send + Sync> + Send + Sync>;
+/// Makes the handle of the queue that the body of a job gets, which knows the job as the parent of what it enqueues. None once
+/// the queue is gone.
+pub(crate) type Owner = Arc<dyn Fn(JobId) -> Option<Arc<dyn Any + Send + Sync>> + Send + Sync>;
 
 /// A consumer that has not started yet: [`Huey::consumer`](crate::Huey::consumer) makes one.
 ///
@@ -85,8 +86,12 @@ impl Consumer {
     /// # Errors
     ///
     /// [`Error::is_setup`] if a task of a queue that it serves needs data that nobody provided, all of it named at
-    /// once, or if there would be nobody to run anything; else when the storage or a thread cannot be used.
+    /// once, if there would be nobody to run anything, or if the queue is an immediate one; else when the storage or a thread cannot be used.
     pub fn start(self) -> Result<ConsumerHandle> {
+        if self.executor.is_immediate() {
+            let text = "an immediate queue runs its jobs where they are enqueued, and needs no consumer: open a storage for one";
+            return Err(Error::new(ErrorKind::Setup, text));
+        }
         if self.workers == 0 && self.async_limit == 0 {
             let text = "a consumer without workers and without places for async tasks runs nothing: set `workers`";
             return Err(Error::new(ErrorKind::Setup, text));

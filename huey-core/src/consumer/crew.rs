@@ -177,7 +177,7 @@ impl Crew {
     ) -> (Place, Kit, Result<Attempt, End>) {
         let lease = claimed.lease;
         let owner = (self.owner)(lease.id);
-        let (kit, attempt) = self.executor.begin(claimed, worker, Some(owner));
+        let (kit, attempt) = self.executor.begin(claimed, worker, owner);
         let place = place.unwrap_or_else(|| Place { crew: Arc::clone(self), slot: self.executor.take_slot() });
         let running = Running {
             kit: kit.clone(),
@@ -209,6 +209,18 @@ impl Crew {
     pub(crate) fn settle(&self, place: Place, kit: Kit, end: End) {
         self.returned(&place, 0);
         self.executor.settle(kit, end, move || drop(place));
+    }
+
+    /// Settles an attempt, and returns once everybody has heard of it.
+    pub(crate) fn settle_and_wait(&self, place: Place, kit: Kit, end: End) {
+        let (told, wait) = std::sync::mpsc::channel::<()>();
+        self.returned(&place, 0);
+        self.executor.settle(kit, end, move || {
+            drop(place);
+            drop(told);
+        });
+        // Ends with the sender.
+        let _ = wait.recv();
     }
 
     /// Settles an attempt together with others: at once if that is asked for, else within a millisecond. Its place may

@@ -6,6 +6,9 @@ mod batch;
 mod bell;
 mod config;
 mod crew;
+#[cfg(feature = "tokio")]
+mod helper;
+mod inline;
 mod running;
 #[cfg(feature = "testing")]
 mod step;
@@ -14,6 +17,7 @@ mod worker;
 
 pub use config::Consumer;
 pub(crate) use config::Owner;
+pub(crate) use inline::Inline;
 pub use running::{ConsumerHandle, Stopping};
 #[cfg(feature = "testing")]
 pub(crate) use step::step;

@@ -51,6 +51,7 @@ impl Pipeline {
                 format!("groups stand in groups more than {DEPTH} deep: let some of them follow one another instead");
             return Err(Error::new(ErrorKind::BadInput, text));
         }
+        let outermost = self.outermost();
         let now = self.storage.clock().now();
         let ids = self.next_ids(now, plans.iter().map(Plan::ids).sum())?.into_iter();
         let mut laying = Laying { pipeline: self, now, ids, flight: Flight::default() };
@@ -71,6 +72,10 @@ impl Pipeline {
             if let Some(answer) = stored.place.and_then(|place| landed.get(place)) {
                 stored.last = *answer;
             }
+        }
+        if let Some(outermost) = outermost {
+            let ids: Vec<JobId> = all.iter().flat_map(|stored| &stored.ids).copied().collect();
+            outermost.run(&ids);
         }
         Ok(all)
     }

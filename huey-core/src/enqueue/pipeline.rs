@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::discard::{emit_discarded, tell_waiters};
 use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, Unstaged, only, panic_text};
 use super::hook::{Decision, EnqueueHook};
 use super::ids::Ids;
+use super::immediate::{RunNow, run_now};
 use super::registration::{Registered, Registration};
 use super::request::{EnqueueOutcome, EnqueueRequest};
 use super::tail::Part;
@@ -32,6 +33,8 @@ pub(crate) struct Pipeline {
     /// What holds where nothing nearer says otherwise.
     pub(crate) defaults: Options,
     pub(super) ids: Mutex<Ids>,
+    /// In immediate mode, who runs what was stored.
+    pub(crate) run_now: OnceLock<Weak<dyn RunNow>>,
     /// Tasks whose arguments have been decoded back once.
     proven: Mutex<HashSet<&'static str>>,
 }
@@ -54,19 +57,34 @@ impl Pipeline {
         hooks: Vec<Box<dyn EnqueueHook>>,
         defaults: Options,
     ) -> Self {
-        Self { storage, signals, waiters, hooks, defaults, ids: Mutex::default(), proven: Mutex::default() }
+        Self {
+            storage,
+            signals,
+            waiters,
+            hooks,
+            defaults,
+            ids: Mutex::default(),
+            run_now: OnceLock::new(),
+            proven: Mutex::default(),
+        }
     }
 
     /// Takes one job all the way: returns once it is stored at its level and announced.
     pub(crate) fn enqueue<T: Registered>(&self, job: Job<T>, origin: Origin) -> Result<Enqueued> {
+        let outermost = self.outermost();
         let flight = self.stage(job, origin, Part::default()).map(Flight::of_one)?;
-        self.fly(flight).and_then(only)
+        let landed = self.fly(flight)?;
+        run_now(outermost.as_ref(), &landed);
+        only(landed)
     }
 
     /// Takes jobs all the way together: all or none, in one commit.
     pub(crate) fn enqueue_many<T: Registered>(&self, jobs: impl IntoIterator<Item = Job<T>>) -> Result<Vec<Enqueued>> {
+        let outermost = self.outermost();
         let flight = self.stage_many(jobs)?;
-        self.fly(flight)
+        let landed = self.fly(flight)?;
+        run_now(outermost.as_ref(), &landed);
+        Ok(landed)
     }
 
     pub(super) fn fly(&self, mut flight: Flight) -> Result<Vec<Enqueued>> {
@@ -87,7 +105,9 @@ impl Pipeline {
         origin: Origin,
         done: impl FnOnce(Result<Enqueued>) + Send + 'static,
     ) {
+        let outermost = self.outermost();
         let staged = self.stage(job, origin, Part::default()).map(Flight::of_one);
+        drop(outermost);
         self.send(staged, move |landed| done(landed.and_then(only)));
     }
 
@@ -97,7 +117,10 @@ impl Pipeline {
         jobs: impl IntoIterator<Item = Job<T>>,
         done: impl FnOnce(Result<Vec<Enqueued>>) + Send + 'static,
     ) {
-        self.send(self.stage_many(jobs), done);
+        let outermost = self.outermost();
+        let staged = self.stage_many(jobs);
+        drop(outermost);
+        self.send(staged, done);
     }
 
     fn send(self: &Arc<Self>, staged: Result<Flight>, done: impl FnOnce(Result<Vec<Enqueued>>) + Send + 'static) {
@@ -107,11 +130,18 @@ impl Pipeline {
         };
         let how = flight.how(&self.signals);
         let Some(transition) = flight.transition() else { return done(Ok(flight.landed())) };
-        let pipeline = Arc::clone(self);
+        let (pipeline, runner) = (Arc::clone(self), self.runner());
         let told = move |outcome| {
             // Receivers run on the thread that settles come from.
             let _mark = WorkerMark::new(pipeline.waiters.key());
-            done(pipeline.land(flight, outcome, how));
+            let landed = pipeline.land(flight, outcome, how);
+            match (runner, &landed) {
+                (Some(runner), Ok(jobs)) => {
+                    let ids = jobs.iter().map(|enqueued| enqueued.id).collect();
+                    runner.run_elsewhere(ids, Box::new(move || done(landed)));
+                }
+                _ => done(landed),
+            }
         };
         self.storage.submit(transition, how, Box::new(told));
     }

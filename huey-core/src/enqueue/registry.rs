@@ -129,6 +129,7 @@ mod tests {
             needs: &[],
             schedule: None,
             body: Body::Plain(|_| Ok(Vec::new())),
+            shown: |_| String::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::discard::tell_discarded;
 use super::flight::{Enqueued, Flight, only};
+use super::immediate::run_now;
 use super::pipeline::Pipeline;
 use super::registry::{Registry, explain_missing};
 use super::request::EnqueueOutcome;
@@ -30,6 +31,7 @@ impl Pipeline {
             queue: Some(row.queue.to_string().into()),
             ..Choices::default()
         };
+        let outermost = self.outermost();
         let passed = (registration.stage)(self, &args, choices, Origin::Replay { of }, Part::default())?;
         let mut flight = Flight::of_one(passed);
         let how = flight.how(&self.signals);
@@ -57,6 +59,9 @@ impl Pipeline {
         }
         for step in canceled {
             tell_discarded(&self.signals, &self.waiters, step, now);
+        }
+        if let Ok(enqueued) = &landed {
+            run_now(outermost.as_ref(), std::slice::from_ref(enqueued));
         }
         landed
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::flight::{Enqueued, Flight, only};
+use super::immediate::run_now;
 use super::pipeline::Pipeline;
 use super::registration::Registration;
 use super::request::EnqueueOutcome;
@@ -28,8 +29,11 @@ impl Pipeline {
         choices: Choices,
         origin: Origin,
     ) -> Result<Enqueued> {
+        let outermost = self.outermost();
         let flight = (registration.stage)(self, args, choices, origin, Part::default()).map(Flight::of_one)?;
-        self.fly(flight).and_then(only)
+        let landed = self.fly(flight)?;
+        run_now(outermost.as_ref(), &landed);
+        only(landed)
     }
 
     /// Takes the jobs of ticks through their hooks, and stores those that passed together with the decision. A refused

@@ -62,6 +62,11 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// Whether it needs a runtime.
+    pub(crate) fn is_async(&self) -> bool {
+        matches!(self.body, Body::Async(_))
+    }
+
     fn call(self) -> (&'static Body, Call, Context) {
         let context = self.context.clone();
         (self.body, Call { args: self.args, data: self.data, context: Arc::new(self.context) }, context)

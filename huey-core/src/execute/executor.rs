@@ -86,6 +86,11 @@ impl Executor {
         }
     }
 
+    /// Whether jobs run where they are enqueued.
+    pub(crate) fn is_immediate(&self) -> bool {
+        self.pipeline.is_immediate()
+    }
+
     /// From now on attempts run there, too.
     pub(crate) fn add_stopper(&self, stopper: Weak<dyn Stopper>) {
         let mut all = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,8 +20,20 @@ pub(super) fn pause(state: &State, queue: String, paused: bool) -> Decided {
 
 /// The numbers of the queues of a claim that give out jobs.
 pub(super) fn open(state: &State, queues: &[String]) -> Vec<u32> {
+    if queues.is_empty() {
+        return every_open(state);
+    }
     let open = queues.iter().filter(|queue| !state.paused.contains_key(*queue));
     open.filter_map(|queue| state.names.number(queue)).collect()
+}
+
+/// All that hold a job which may be claimed, that of the first such job first.
+fn every_open(state: &State) -> Vec<u32> {
+    let first = |queue: &u32| state.ready.lanes(*queue).filter_map(|(_, turns)| turns.first().copied()).min();
+    let mut queues = state.ready.queues();
+    queues.retain(|queue| !state.paused.contains_key(&*state.names.text(*queue)));
+    queues.sort_by_key(first);
+    queues
 }
 
 pub(super) fn rows(state: &State) -> Vec<QueueInfo> {

@@ -65,6 +65,13 @@ impl Ready {
         self.lanes.range((queue, 0)..=(queue, u32::MAX)).map(|((_, task), turns)| (*task, turns))
     }
 
+    /// The queues that hold a job.
+    pub(crate) fn queues(&self) -> Vec<u32> {
+        let mut queues: Vec<u32> = self.lanes.keys().map(|(queue, _)| *queue).collect();
+        queues.dedup();
+        queues
+    }
+
     /// Every job in a lane: queue, task, counter.
     #[cfg(feature = "testing")]
     pub(crate) fn all_ready(&self) -> impl Iterator<Item = (u32, u32, u64)> + '_ {

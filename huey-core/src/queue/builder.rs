@@ -1,18 +1,19 @@
 //! Setting up a queue.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Huey, Inner};
-use crate::enqueue::{EnqueueHook, EnqueueRequest, HookResult, Pipeline, Registered, Registration, Registry};
+use super::{Huey, Inner, owner};
+use crate::consumer::Inline;
+use crate::enqueue::{EnqueueHook, EnqueueRequest, HookResult, Pipeline, Registered, Registration, Registry, RunNow};
 #[expect(unused_imports, reason = "named by the documentation")]
 use crate::error::Error;
 use crate::error::Result;
 use crate::execute::Executor;
 use crate::periodic::{Ticker, check_zones};
 use crate::signal::{ReceiverResult, Signal, SignalKind, Signals, Waiters};
-use crate::store::{OpenStorage, StorageOptions};
+use crate::store::{Memory, OpenStorage, StorageOptions};
 use crate::task::{Data, Durability, Options};
 use crate::time::Clock;
 
@@ -178,6 +179,45 @@ impl HueyBuilder {
     /// [`Error::is_setup`] if two tasks share a name, or a schedule's time zone is unknown; [`Error::is_in_use`], [`Error::is_damaged`] or
     /// [`Error::is_unavailable`] from the storage.
     pub fn open(self, storage: impl OpenStorage) -> Result<Huey> {
+        self.assemble(storage, false)
+    }
+
+    /// Opens a queue in memory that runs each job where it is enqueued, through the same hooks, encoding and signals, and
+    /// without a consumer: for scripts, for development, and for tests that are about something else.
+    ///
+    /// When an enqueue returns, its jobs have ended, and with them all that they made: retries, later steps and callbacks, and
+    /// what bodies enqueued. A body that fails or panics is no error of the enqueue; the handle has it. Nothing waits for its
+    /// time: a delayed job and a retry run at once, after those that need not wait and in the order of their times. One
+    /// enqueue cuts at most 1,000 waits short beside those of its own jobs, so that a job which asks for itself again and again
+    /// is left scheduled, with a warning.
+    ///
+    /// Jobs run one after another on the thread that enqueues, as on one worker: what a body, a hook or a receiver
+    /// enqueues is run once that body has returned, and a plain body cannot [`wait`](crate::JobHandle::wait) for it. Async bodies
+    /// run on a helper thread with a runtime of its own; while one waits for something the next job begins, so that it may
+    /// `.await` another. An enqueue that is awaited, [`enqueue_async`](crate::Job::enqueue_async), runs its jobs on a helper thread and
+    /// blocks nobody. Threads that enqueue at the same time run their jobs side by side.
+    ///
+    /// Schedules make no jobs by themselves; [`trigger`](crate::Schedules::trigger) does. A consumer of such a queue does not start.
+    /// It is in memory and nowhere else: what another storage holds is for a consumer to run.
+    ///
+    /// ```no_run
+    /// # use huey_core::{Huey, Registered, Result, Job};
+    /// # fn show<add: Registered<Output = i64>>(job: Job<add>) -> Result<()> {
+    /// let huey = Huey::builder().open_immediate()?;
+    /// let handle = job.enqueue(&huey)?; // has run
+    /// assert_eq!(handle.get()?, Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_immediate(self) -> Result<Huey> {
+        self.assemble(Memory::new(), true)
+    }
+
+    fn assemble(self, storage: impl OpenStorage, immediate: bool) -> Result<Huey> {
         let registry = Registry::collect(&self.named)?;
         check_zones(&registry)?;
         let storage = storage.open_storage(self.storage)?;
@@ -185,8 +225,17 @@ impl HueyBuilder {
         let pipeline = Arc::new(Pipeline::new(storage, signals, waiters, self.hooks, self.defaults));
         let executor = Executor::new(Arc::clone(&pipeline), registry.clone(), self.data);
         let ticker = Arc::new(Ticker::new(Arc::clone(&pipeline), registry));
-        let inner = Inner { pipeline, executor: Arc::new(executor), ticker, process: std::process::id() };
-        Ok(Huey { inner: Arc::new(inner), parent: None })
+        let (executor, process) = (Arc::new(executor), std::process::id());
+        let inner = Arc::new_cyclic(|inner| {
+            let inline = Inline::new(Arc::clone(&executor), owner(Weak::clone(inner)), Arc::clone(&ticker));
+            if immediate {
+                let runner: Weak<dyn RunNow> = Arc::downgrade(&inline) as Weak<dyn RunNow>;
+                // Nobody else has seen it yet.
+                let _ = pipeline.run_now.set(runner);
+            }
+            Inner { pipeline, executor, ticker, inline, process }
+        });
+        Ok(Huey { inner, parent: None })
     }
 }
 

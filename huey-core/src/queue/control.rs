@@ -45,7 +45,13 @@ impl Huey {
     /// storage cannot answer.
     pub fn reschedule(&self, id: JobId, at: impl Into<Timestamp>) -> Result<JobState> {
         self.check_process()?;
-        self.inner.executor.reschedule(id, at.into())
+        let outermost = self.inner.pipeline.outermost();
+        let state = self.inner.executor.reschedule(id, at.into())?;
+        if let Some(outermost) = outermost {
+            outermost.run(&[id]);
+            return self.status(id);
+        }
+        Ok(state)
     }
 
     /// Enqueues a dead, lost or parked job anew, with its arguments, headers, priority and queue, and drops the old one in

@@ -9,14 +9,14 @@ mod values;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub use self::builder::HueyBuilder;
 pub use self::job::{EnqueueFuture, EnqueueManyFuture};
 pub use self::jobs::Jobs;
 pub use self::queues::Queue;
 pub use self::values::Values;
-use crate::consumer::{Consumer, Owner};
+use crate::consumer::{Consumer, Inline, Owner};
 use crate::enqueue::{Enqueued, Pipeline};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{Context, Executor};
@@ -53,6 +53,9 @@ struct Inner {
     pipeline: Arc<Pipeline>,
     executor: Arc<Executor>,
     ticker: Arc<Ticker>,
+    /// Runs jobs on the thread that asks for it: immediate mode, and the test kit.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "it is kept here, and called by the pipeline"))]
+    inline: Arc<Inline>,
     /// The process that opened the store: its threads and locks do not exist in a fork of it.
     process: u32,
 }
@@ -180,6 +183,43 @@ impl Huey {
         self.inner.ticker.turn(&|| true)
     }
 
+    /// Runs what is due on this thread, up to so many attempts. How many there were.
+    #[cfg(feature = "testing")]
+    pub(crate) fn drain(&self, most: usize) -> Result<usize> {
+        self.check_not_nested()?;
+        Ok(self.inner.inline.drain(most)?)
+    }
+
+    /// Runs the attempt that is next.
+    #[cfg(feature = "testing")]
+    pub(crate) fn run_next(&self) -> Result<Option<JobId>> {
+        self.check_not_nested()?;
+        Ok(self.inner.inline.run_next()?)
+    }
+
+    #[cfg(feature = "testing")]
+    fn check_not_nested(&self) -> Result<()> {
+        if self.inner.inline.is_nested() {
+            return Err(Error::new(
+                ErrorKind::WouldBlock,
+                "a body, hook or receiver cannot run the jobs of its own queue",
+            ));
+        }
+        Ok(())
+    }
+
+    /// When the next scheduled job is due.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_due(&self) -> Result<Option<crate::time::Timestamp>> {
+        Ok(self.inner.inline.next_due()?)
+    }
+
+    /// Stored arguments of a task in words.
+    #[cfg(feature = "testing")]
+    pub(crate) fn show(&self, task: &str, args: &[u8]) -> String {
+        self.inner.executor.registry.find(task).map_or_else(String::new, |found| (found.task.shown)(args))
+    }
+
     /// Every signal from now on, through a channel that holds `capacity` of them: for slow work, which no job waits for.
     /// When it is full the oldest is dropped and counted.
     pub fn subscribe(&self, capacity: usize) -> Subscription {
@@ -190,9 +230,7 @@ impl Huey {
     pub fn consumer(&self) -> Consumer {
         // The consumer keeps the store open, whoever drops the last handle.
         let inner = Arc::clone(&self.inner);
-        let owner: Owner = Arc::new(move |parent| {
-            Arc::new(Huey { inner: Arc::clone(&inner), parent: Some(parent) }) as Arc<dyn Any + Send + Sync>
-        });
+        let owner: Owner = Arc::new(move |parent| Some(as_parent(Arc::clone(&inner), parent)));
         let queue = self.inner.executor.defaults.queue.unwrap_or(DEFAULT_QUEUE);
         Consumer::new(Arc::clone(&self.inner.executor), owner, Arc::clone(&self.inner.ticker), queue)
     }
@@ -211,6 +249,16 @@ impl Huey {
         self.inner.executor.signals.close();
         Ok(closed?)
     }
+}
+
+/// The handle of the queue for the body of a job.
+fn as_parent(inner: Arc<Inner>, parent: JobId) -> Arc<dyn Any + Send + Sync> {
+    Arc::new(Huey { inner, parent: Some(parent) })
+}
+
+/// Makes handles for bodies, while somebody else keeps the queue open.
+fn owner(inner: Weak<Inner>) -> Owner {
+    Arc::new(move |parent| inner.upgrade().map(|inner| as_parent(inner, parent)))
 }
 
 fn misanswered(answer: &Answer) -> Error {

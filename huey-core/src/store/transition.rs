@@ -62,7 +62,8 @@ pub enum Transition {
     },
     /// Gives out jobs to run, each under a lease; ends those whose time to run is over.
     Claim {
-        /// The queues to take from; the first is looked at first.
+        /// The queues to take from; the first is looked at first. If none is named, all of them: the one whose first job is first
+        /// in turn is looked at first.
         queues: Vec<String>,
         /// The tasks to take.
         tasks: Tasks,

@@ -76,6 +76,8 @@ pub struct Definition {
     /// When jobs of it are made by themselves; only for a task without stored arguments.
     pub schedule: Option<Schedule>,
     pub body: Body,
+    /// Stored arguments in words.
+    pub shown: fn(&[u8]) -> String,
 }
 
 impl Definition {

@@ -10,6 +10,7 @@ mod probe;
 mod schedule;
 #[cfg(feature = "testing")]
 mod shape;
+mod shown;
 mod stored;
 mod unique;
 
@@ -24,6 +25,7 @@ pub(crate) use schedule::Timing;
 pub use schedule::{Missed, Overlap, Schedule, SkipReason, check_cron, check_every};
 #[cfg(feature = "testing")]
 pub(crate) use shape::shape;
+pub use shown::{Hidden, Shown, shown};
 pub(crate) use stored::Form;
 pub use stored::{StoredArgs, Upgrade, upgraded};
 pub use unique::{KeyPart, OnConflict, Scope, Unique, UniqueRule, encode as encode_key};

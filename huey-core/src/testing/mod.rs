@@ -1,10 +1,13 @@
-//! The test kit: a disk that can be crashed, a storage behind a bad network, and the suite that every storage passes.
+//! The test kit: a queue for one test, which runs nothing before the test says so; and for those who write storages, a disk that can be crashed, a storage behind a bad network, and the suite that every storage passes.
 //!
 //! Nothing here sleeps, and everything that is random comes from a seed, so that a failure can be repeated.
 
+mod asserts;
 pub mod conformance;
 mod inspect;
+mod queue;
 mod random;
+mod recorded;
 mod remote;
 mod sim_disk;
 mod sim_log;
@@ -14,6 +17,7 @@ mod wire;
 mod words;
 
 pub use inspect::{Inspector, Sizes, inspected};
+pub use queue::TestQueue;
 pub use random::Random;
 pub use remote::Remote;
 pub use sim_log::{Fault, SimDisk, SimLog, SimMedium};
