@@ -40,9 +40,11 @@ impl Maker {
             32 => Step::Take(job),
             33 => Step::Revoke(self.task(), *self.random.pick(&[Mark::Once, Mark::Until(5), Mark::Always])),
             34 => Step::Restore(self.task()),
-            35 => Step::Reopen,
+            35 if self.random.one_in(2) => Step::Reopen,
+            35 => Step::Pause,
             36 if self.dies => Step::PowerCut,
             37 if self.dies => Step::Kill,
+            38 => Step::Resume,
             // Most of the time there is something to run.
             _ => Step::Run,
         }

@@ -304,7 +304,7 @@ impl Stage {
             self.step(step).map_err(|error| format!("step {place}, {step:?}: {error}"))?;
         }
         // Whatever is left runs to its end, unless it waits for a time to come.
-        for step in [Step::RunAll, Step::Advance(50), Step::RunAll] {
+        for step in [Step::Resume, Step::RunAll, Step::Advance(50), Step::RunAll] {
             self.step(&step).map_err(|error| format!("at the end: {error}"))?;
         }
         Ok(())
@@ -482,6 +482,8 @@ impl Stage {
                 Task::Gather => huey.restore::<gather>(),
                 _ => huey.restore::<alpha>(),
             })),
+            Step::Pause => told(huey.queue("default").pause()),
+            Step::Resume => told(huey.queue("default").resume()),
             Step::Reopen | Step::Kill | Step::PowerCut => said("", []),
             Step::Purge(_) => match target {
                 Some(id) => told(huey.purge(id)),

@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Take(usize),
     Revoke(Task, Mark),
     Restore(Task),
+    Pause,
+    Resume,
     Reopen,
     Kill,
     PowerCut,

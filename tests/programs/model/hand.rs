@@ -35,6 +35,11 @@ impl World {
                 self.commit(true, |world| was = world.marks.remove(task));
                 said(was.is_some_and(|mark| !matches!(mark, Mark2::Until(end) if now > end)), [])
             }
+            Step::Pause | Step::Resume => {
+                let was = self.paused;
+                self.commit(true, |world| world.paused = *step == Step::Pause);
+                said(was, [])
+            }
             Step::Reopen | Step::Kill | Step::PowerCut => said("", []),
             Step::Purge(_) => match at.filter(|_| shown == "dead") {
                 Some(at) => {

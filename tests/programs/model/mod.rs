@@ -69,6 +69,7 @@ struct Chord {
 pub(crate) struct World {
     pub(crate) now: i64,
     jobs: Vec<Job>,
+    paused: bool,
     marks: BTreeMap<Task, Mark2>,
     keys: BTreeMap<(Task, u8), (usize, Hold, i64)>,
     /// What is to be heard of this step.

@@ -9,6 +9,9 @@ impl World {
 
     /// One turn of the only worker. Whether there was a job to run.
     pub(super) fn run(&mut self) -> bool {
+        if self.paused {
+            return false;
+        }
         let ready = |job: &Job| job.state == State::Waiting && job.at <= self.now;
         let mut turns: Vec<usize> = (0..self.jobs.len()).filter(|at| ready(self.is(*at))).collect();
         turns.sort_by_key(|at| self.turn(*at));
