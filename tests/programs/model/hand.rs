@@ -20,15 +20,7 @@ impl World {
                 self.now += i64::from(*seconds);
                 said("", [])
             }
-            Step::Revoke(task, mark) => {
-                let mark = match mark {
-                    Mark::Once => Mark2::Once,
-                    Mark::Until(after) => Mark2::Until(self.now + i64::from(*after)),
-                    Mark::Always => Mark2::Always,
-                };
-                self.commit(true, |world| _ = world.marks.insert(*task, mark));
-                said("", [])
-            }
+            Step::Revoke(task, mark) => self.revoke(*task, *mark),
             Step::Restore(task) => {
                 let now = self.now;
                 let mut was = None;
@@ -106,5 +98,15 @@ impl World {
                 _ => said("nothing", []),
             },
         }
+    }
+
+    fn revoke(&mut self, task: Task, mark: Mark) -> Said {
+        let mark = match mark {
+            Mark::Once => Mark2::Once,
+            Mark::Until(after) => Mark2::Until(self.now + i64::from(after)),
+            Mark::Always => Mark2::Always,
+        };
+        self.commit(true, |world| _ = world.marks.insert(task, mark));
+        said("", [])
     }
 }
