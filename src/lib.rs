@@ -76,4 +76,6 @@ mod guides {
     struct Schedules;
     #[doc = include_str!("../docs/flows.md")]
     struct Flows;
+    #[doc = include_str!("../docs/coming-from-huey.md")]
+    struct ComingFromHuey;
 }
