@@ -45,7 +45,7 @@
 pub use huey_core::*;
 pub use huey_macros::task;
 #[cfg(feature = "sled")]
-pub use huey_sled::Sled;
+pub use huey_sled::{Sled, export, import, verify};
 
 #[doc(hidden)]
 pub mod __private {

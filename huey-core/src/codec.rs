@@ -76,7 +76,8 @@ pub(crate) fn encode_result<E: Serialize>(value: Result<&[u8], &E>) -> Result<Ve
     }
 }
 
-/// Bytes that are stored as they are. A plain `Vec<u8>` would go through serde one byte at a time.
+/// Bytes that are stored as they are. A plain `Vec<u8>` would go through serde one byte at a time. In text they are
+/// hexadecimal digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -96,7 +97,11 @@ impl From<Vec<u8>> for Bytes {
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&hex(&self.0))
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
     }
 }
 
@@ -108,6 +113,10 @@ impl<'de> Deserialize<'de> for Bytes {
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("bytes")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes, E> {
+                unhex(text).map(Bytes).ok_or_else(|| E::custom("expected pairs of the digits 0 to 9 and a to f"))
             }
 
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
@@ -126,8 +135,31 @@ impl<'de> Deserialize<'de> for Bytes {
                 Ok(Bytes(all))
             }
         }
-        deserializer.deserialize_byte_buf(Reader)
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Reader)
+        } else {
+            deserializer.deserialize_byte_buf(Reader)
+        }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |number: u8| char::from_digit(u32::from(number), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// One text for each value, so that what was written is what is read: no capitals.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]
@@ -170,6 +202,17 @@ mod tests {
     fn bytes_round_trip() {
         let bytes = Bytes(vec![7; 70_000]);
         assert_eq!(decode::<Bytes>(&encode(&bytes).unwrap()).unwrap(), bytes);
+    }
+
+    #[test]
+    fn bytes_are_digits_in_text() {
+        let all = Bytes((0..=255).collect());
+        let text = serde_json::to_string(&all).unwrap();
+        assert!(text.starts_with("\"000102") && text.ends_with("fdfeff\""), "{text}");
+        assert_eq!(serde_json::from_str::<Bytes>(&text).unwrap(), all);
+        for wrong in ["\"0\"", "\"0g\"", "\"AB\"", "\"é\"", "[1]"] {
+            assert!(serde_json::from_str::<Bytes>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

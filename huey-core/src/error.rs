@@ -70,6 +70,11 @@ impl Error {
         self
     }
 
+    /// For storages: a value given to a call is out of its range or cannot be read.
+    pub fn bad_input(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::BadInput, text)
+    }
+
     /// For storages: the place is open already, here or in another process.
     pub fn in_use(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::InUse, text)

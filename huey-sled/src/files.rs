@@ -9,6 +9,9 @@ use huey_core::{Error, Result};
 const FORMAT_NAME: &str = "huey-sled ";
 const FORMAT_NUMBER: u32 = 1;
 const FORMAT_FILE: &str = "huey.format";
+const NEW_FORMAT_FILE: &str = "huey.format.new";
+const IMPORTING: &str = "huey-sled importing\n";
+const MARK_FILE: &str = "huey.mark";
 pub(crate) const LOCK_FILE: &str = "huey.lock";
 
 fn fault(folder: &Path, what: &str, error: &io::Error) -> Error {
@@ -73,23 +76,50 @@ fn is_foreign(folder: &Path, name: &str) -> Error {
 
 /// Under the lock: checks the format, or names it in a folder that is new.
 pub(crate) fn claim(folder: &Path) -> Result<()> {
-    let wanted = format!("{FORMAT_NAME}{FORMAT_NUMBER}\n");
+    if is_named(folder)? {
+        Ok(())
+    } else {
+        name_format(folder, &wanted()).map_err(|error| fault(folder, "written", &error))
+    }
+}
+
+fn wanted() -> String {
+    format!("{FORMAT_NAME}{FORMAT_NUMBER}\n")
+}
+
+/// Under the lock: whether the folder is of our format; false if it is new.
+pub(crate) fn is_named(folder: &Path) -> Result<bool> {
+    let wanted = wanted();
     let text = match fs::read(folder.join(FORMAT_FILE)) {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(fault(folder, "read", &error)),
     };
     if text == wanted {
-        return Ok(());
+        return Ok(true);
     }
     // Whoever was killed while it named the format had done nothing else.
     if wanted.starts_with(&text) {
         if let Some(name) = foreign(folder).map_err(|error| fault(folder, "read", &error))? {
-            return Err(is_foreign(folder, &name));
+            return Err(if folder.join(MARK_FILE).exists() {
+                Error::damaged(format!(
+                    "the queue in {} is damaged: its {FORMAT_FILE} is cut off; nothing was deleted: restore it from a copy, \
+                     or write `{}` into it if this build wrote the queue",
+                    folder.display(),
+                    wanted.trim_end()
+                ))
+            } else {
+                is_foreign(folder, &name)
+            });
         }
-        return name_format(folder, &wanted).map_err(|error| fault(folder, "written", &error));
+        return Ok(false);
     }
     let shown = folder.display();
+    if text == IMPORTING {
+        return Err(Error::damaged(format!(
+            "the folder {shown} holds an import that did not come to its end: remove the folder, and import again"
+        )));
+    }
     let number = text.strip_prefix(FORMAT_NAME).and_then(|number| number.trim_end().parse::<u32>().ok());
     Err(Error::damaged(match number {
         Some(number) if number > FORMAT_NUMBER => format!(
@@ -103,6 +133,62 @@ pub(crate) fn claim(folder: &Path) -> Result<()> {
             wanted.trim_end()
         ),
     }))
+}
+
+/// For an import: refuses a folder in which something is.
+pub(crate) fn refuse_filled(folder: &Path) -> Result<()> {
+    let found = named(folder, |name| name != LOCK_FILE).map_err(|error| fault(folder, "read", &error))?;
+    match found.first().and_then(|path| path.file_name()) {
+        None => Ok(()),
+        Some(name) => Err(Error::bad_input(format!(
+            "the folder {} holds `{}`: import into one that is empty, or does not exist yet",
+            folder.display(),
+            name.to_string_lossy()
+        ))),
+    }
+}
+
+/// Under the lock: marks a folder as one that no queue opens yet.
+pub(crate) fn begin_import(folder: &Path) -> Result<()> {
+    name_format(folder, IMPORTING).map_err(|error| fault(folder, "written", &error))
+}
+
+/// Under the lock: names the format, all at once.
+pub(crate) fn end_import(folder: &Path) -> Result<()> {
+    let renamed = || {
+        let new = folder.join(NEW_FORMAT_FILE);
+        let mut file = create_private(&new)?;
+        file.write_all(wanted().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, folder.join(FORMAT_FILE))?;
+        sync_folder(folder)
+    };
+    renamed().map_err(|error| fault(folder, "written", &error))
+}
+
+/// Under the lock: removes what an import left that failed.
+pub(crate) fn empty(folder: &Path) {
+    for path in named(folder, |name| name != LOCK_FILE).unwrap_or_default() {
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        if let Err(error) = removed {
+            tracing::warn!(file = %path.display(), %error, "a part of a failed import could not be removed");
+        }
+    }
+}
+
+/// Copies all files of a queue but its lock.
+pub(crate) fn copy(folder: &Path, to: &Path) -> io::Result<()> {
+    for path in named(folder, |name| name != LOCK_FILE)? {
+        let Some(name) = path.file_name() else { continue };
+        let target = to.join(name);
+        if path.is_dir() {
+            fs::create_dir(&target)?;
+            copy(&path, &target)?;
+        } else {
+            fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
 }
 
 fn name_format(folder: &Path, text: &str) -> io::Result<()> {

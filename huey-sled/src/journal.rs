@@ -17,16 +17,18 @@ pub(crate) struct Handle {
     /// `None` only while it is dropped.
     db: Option<sled::Db>,
     lock: Arc<FolderLock>,
+    /// The folder for messages.
+    shown: PathBuf,
     folder: PathBuf,
 }
 
 impl Handle {
-    pub(crate) fn new(db: sled::Db, lock: Arc<FolderLock>, folder: PathBuf) -> Self {
-        Self { db: Some(db), lock, folder }
+    pub(crate) fn new(db: sled::Db, lock: Arc<FolderLock>, shown: PathBuf, folder: PathBuf) -> Self {
+        Self { db: Some(db), lock, shown, folder }
     }
 
     fn call<T>(&self, what: &str, act: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, LogError> {
-        let shown = self.folder.display();
+        let shown = self.shown.display();
         let Some(db) = &self.db else { return Err(LogError::failed(format!("the queue in {shown} is closed"))) };
         let acted = catch_unwind(AssertUnwindSafe(|| act(db)));
         collect_garbage();
@@ -47,7 +49,7 @@ impl Handle {
 
     fn number(&self, key: &[u8]) -> Result<u64, LogError> {
         key.try_into().map(u64::from_be_bytes).map_err(|_| {
-            LogError::damaged(format!("the journal in {} holds a key that is no number", self.folder.display()))
+            LogError::damaged(format!("the journal in {} holds a key that is no number", self.shown.display()))
         })
     }
 }
@@ -61,7 +63,7 @@ impl Drop for Handle {
         } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
             // sled ends with a sync, and panics if that fails, having let go of its file. What counts is on the disk
             // already, or was never confirmed.
-            tracing::warn!(folder = %self.folder.display(), "sled panicked while it was closed");
+            tracing::warn!(folder = %self.shown.display(), "sled panicked while it was closed");
         }
     }
 }
@@ -159,7 +161,7 @@ impl Log for SledLog {
 
 impl std::fmt::Debug for SledLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SledLog({})", self.handle.folder.display())
+        write!(f, "SledLog({})", self.handle.shown.display())
     }
 }
 

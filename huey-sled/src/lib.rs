@@ -23,6 +23,7 @@ mod journal;
 mod lock;
 mod mark;
 mod medium;
+mod offline;
 mod running;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use huey_core::store::{OpenStorage, Storage, StorageOptions, engine};
 
 pub use journal::SledLog;
 pub use medium::SledMedium;
+pub use offline::{export, import, verify};
 
 /// A folder that keeps a queue. It is created if nothing is there.
 ///

@@ -17,6 +17,11 @@ pub(crate) fn read(folder: &Path) -> Option<u64> {
     (text == line(sequence)).then_some(sequence)
 }
 
+/// Whether a mark is there that is not whole. None is ever left so: it is replaced by a rename.
+pub(crate) fn is_torn(folder: &Path) -> bool {
+    folder.join(MARK_FILE).exists() && read(folder).is_none()
+}
+
 /// Replaces the mark: at every instant there is the old one or the new one.
 pub(crate) fn write(folder: &Path, sequence: u64) -> io::Result<()> {
     let new = folder.join(NEW_FILE);

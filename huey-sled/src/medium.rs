@@ -26,9 +26,13 @@ const _: () = assert!(BARRIER * 10 < SEGMENT);
 #[derive(Debug)]
 pub struct SledMedium {
     folder: PathBuf,
+    /// The folder for messages.
+    shown: PathBuf,
     cache: u64,
     lock: Arc<FolderLock>,
     running: Arc<RunningTable>,
+    /// Whether what is left of a damaged queue is wanted.
+    for_reading: bool,
 }
 
 impl SledMedium {
@@ -44,21 +48,31 @@ impl SledMedium {
         files::refuse_foreign(&folder)?;
         let lock = Arc::new(FolderLock::take(&folder)?);
         files::claim(&folder)?;
+        let shown = folder.clone();
+        Self::locked(folder, shown, cache, lock)
+    }
+
+    /// A folder that is locked already, and goes by another name in messages.
+    pub(crate) fn locked(folder: PathBuf, shown: PathBuf, cache: u64, lock: Arc<FolderLock>) -> Result<Self> {
         let running = RunningTable::open(&folder, Arc::clone(&lock)).map_err(|error| {
-            Error::unavailable(format!("the running table of the queue in {} failed: {error}", folder.display()))
+            Error::unavailable(format!("the running table of the queue in {} failed: {error}", shown.display()))
         })?;
-        Ok(Self { folder, cache, lock, running: Arc::new(running) })
+        Ok(Self { folder, shown, cache, lock, running: Arc::new(running), for_reading: false })
+    }
+
+    pub(crate) fn for_reading(self) -> Self {
+        Self { for_reading: true, ..self }
     }
 
     fn unavailable(&self, error: &io::Error) -> Error {
-        Error::unavailable(format!("the queue in {} cannot be opened: {error}", self.folder.display()))
+        Error::unavailable(format!("the queue in {} cannot be opened: {error}", self.shown.display()))
     }
 
     fn damaged(&self, what: &str) -> Error {
         Error::damaged(format!(
-            "the queue in {} is damaged: {what}; nothing was deleted: restore the folder from a copy, or move it away \
-             to start an empty queue",
-            self.folder.display()
+            "the queue in {} is damaged: {what}; nothing was deleted: restore the folder from a copy, or export what is \
+             left of it and import that into a new one",
+            self.shown.display()
         ))
     }
 
@@ -79,7 +93,7 @@ impl SledMedium {
                 }
                 Ok(Err(error)) if is_damage(&error) => Err(self.damaged(&error.to_string())),
                 Ok(Err(error)) => {
-                    let shown = self.folder.display();
+                    let shown = self.shown.display();
                     Err(Error::unavailable(format!("the queue in {shown} cannot be opened: {error}")))
                 }
                 Err(panic) => {
@@ -105,16 +119,27 @@ impl Medium for SledMedium {
     fn open(&self) -> Result<SledLog> {
         let fault = |error: io::Error| self.unavailable(&error);
         if self.lock.is_poisoned() {
-            return Err(lock::poisoned(&self.folder));
+            return Err(lock::poisoned(&self.shown));
         }
         if files::has_blobs(&self.folder).map_err(fault)? {
             return Err(self.damaged("its folder `blobs` holds files, which a queue never writes"));
+        }
+        if !self.for_reading && mark::is_torn(&self.folder) {
+            return Err(self.damaged(
+                "its mark, huey.mark, cannot be read, so a missing end of the journal would not be noticed (remove that \
+                 file if `verify` finds nothing else wrong)",
+            ));
         }
         files::remove_unfinished(&self.folder, SEGMENT).map_err(fault)?;
         // Until something was known to be durable, the names of the files may not be.
         let created = mark::read(&self.folder).is_none();
         // From here on the database is closed with its panics contained, also if a later step fails.
-        let db = Handle::new(self.open_db(|| self.config().open())?, Arc::clone(&self.lock), self.folder.clone());
+        let db = Handle::new(
+            self.open_db(|| self.config().open())?,
+            Arc::clone(&self.lock),
+            self.shown.clone(),
+            self.folder.clone(),
+        );
         let barrier = FileBarrier::open(&self.folder).map_err(fault)?;
         files::settle_names(&self.folder, created).map_err(fault)?;
         Ok(SledLog::new(db, barrier))
@@ -126,7 +151,7 @@ impl Medium for SledMedium {
 
     fn mark(&self, sequence: u64) -> Result<(), LogError> {
         mark::write(&self.folder, sequence).map_err(|error| {
-            LogError::failed(format!("the mark in {} could not be written: {error}", self.folder.display()))
+            LogError::failed(format!("the mark in {} could not be written: {error}", self.shown.display()))
         })
     }
 
@@ -135,7 +160,7 @@ impl Medium for SledMedium {
     }
 
     fn name(&self) -> String {
-        self.folder.display().to_string()
+        self.shown.display().to_string()
     }
 }
 

@@ -97,6 +97,15 @@ fn read_slot(bytes: &[u8]) -> Option<(u64, u32)> {
     (state == BEGUN && bytes == slot(counter, claim, state)).then_some((counter, claim))
 }
 
+/// How many notes in a folder's table are torn.
+pub(crate) fn torn(folder: &Path) -> io::Result<usize> {
+    let bytes = match std::fs::read(folder.join(FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    Ok(bytes.chunks(SLOT).filter(|slot| read_slot(slot).is_none() && slot.iter().any(|byte| *byte != 0)).count())
+}
+
 /// FNV-1a, to tell a torn write from a whole one.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))

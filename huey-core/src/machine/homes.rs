@@ -19,6 +19,8 @@ pub(crate) struct Homes {
     total: u64,
     /// About how many of them belong to an item.
     live: u64,
+    /// How many items there are.
+    items: u64,
 }
 
 impl Homes {
@@ -46,6 +48,7 @@ impl Homes {
     pub(crate) fn gain(&mut self, place: Place) {
         if let Some(entry) = self.entry(place) {
             entry.live += 1;
+            self.items += 1;
             self.live += place.weight();
         }
     }
@@ -56,6 +59,7 @@ impl Homes {
         }
         if let Some(entry) = self.entry(place) {
             entry.live = entry.live.saturating_sub(1);
+            self.items = self.items.saturating_sub(1);
             self.live = self.live.saturating_sub(place.weight());
         }
     }
@@ -89,6 +93,16 @@ impl Homes {
     #[cfg(feature = "testing")]
     pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, u32, u32)> + '_ {
         (self.first..).zip(&self.entries).map(|(sequence, entry)| (sequence, entry.live, entry.bytes))
+    }
+
+    /// How many entries there are.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// How many items have their home in some entry.
+    pub(crate) fn items(&self) -> u64 {
+        self.items
     }
 
     pub(crate) fn total(&self) -> u64 {

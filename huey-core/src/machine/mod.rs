@@ -32,7 +32,7 @@ pub(crate) use query::answer;
 pub(crate) use state::{Inherited, State};
 pub(crate) use unique::free as free_keys;
 pub(crate) use values::drop_late as drop_values;
-pub(crate) use work::Phase;
+pub(crate) use work::{Phase, Work};
 
 use crate::store::{Body, StorageError};
 

@@ -136,6 +136,32 @@ impl WorkItem {
         self.attempts.saturating_sub(u32::from(!self.is_condemned()))
     }
 
+    /// The work once its lease is void because the process is gone, if that changes it. `begun` is the newest claim
+    /// that is known to have begun.
+    pub(crate) fn taken_back(mut self, begun: Option<u32>, now: Timestamp) -> Option<Self> {
+        // The claim itself may have been lost with the process: the note of what began survives where the journal's
+        // last entries do not.
+        let crashed = match (self.phase, begun) {
+            (Phase::Running, Some(claim)) if claim >= self.claim => Some(claim),
+            (Phase::Waiting, Some(claim)) if claim > self.claim => Some(claim),
+            _ => None,
+        };
+        match crashed {
+            Some(claim) => {
+                self.attempts = self.attempts.saturating_add(u32::from(claim > self.claim));
+                self.claim = claim;
+                self.crashes = self.crashes.saturating_add(1);
+                self.flags = self.flags.with_rescued(true);
+            }
+            None if self.phase == Phase::Running => self.attempts = self.attempts_before(),
+            None => return None,
+        }
+        self.phase = Phase::Waiting;
+        // It was due when it was claimed, and a clock that went back does not change that.
+        self.at = self.at.min(now);
+        Some(self)
+    }
+
     /// Whether one more crash would reach the limit.
     pub(crate) fn is_suspect(&self) -> bool {
         self.crashes > 0 && self.crashes.saturating_add(1) == self.crash_limit
@@ -150,6 +176,13 @@ pub(crate) struct Work {
     pub(crate) body: Place,
     pub(crate) note: Place,
     pub(crate) listed: Listed,
+}
+
+impl Work {
+    /// Whether it is a job that no crash can have left behind: one without work, or without a body.
+    pub(crate) fn is_half(&self) -> bool {
+        self.home.is_none() || self.body.is_none()
+    }
 }
 
 /// In which index a waiting job stands.

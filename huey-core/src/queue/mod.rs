@@ -9,6 +9,7 @@ mod values;
 
 use std::any::Any;
 use std::fmt;
+use std::io::Write;
 use std::sync::{Arc, Weak};
 
 pub use self::builder::HueyBuilder;
@@ -26,7 +27,7 @@ use crate::job::{DEFAULT_QUEUE, Origin};
 use crate::periodic::{Schedules, Ticker};
 use crate::signal::Subscription;
 use crate::state::JobState;
-use crate::store::{Answer, Counts, Missing, Query, Storage};
+use crate::store::{Answer, Counts, Findings, Missing, Query, Storage};
 use crate::task::Task;
 
 /// An open queue. Cheap to clone, and shared by threads.
@@ -233,6 +234,28 @@ impl Huey {
         let owner: Owner = Arc::new(move |parent| Some(as_parent(Arc::clone(&inner), parent)));
         let queue = self.inner.executor.defaults.queue.unwrap_or(DEFAULT_QUEUE);
         Consumer::new(Arc::clone(&self.inner.executor), owner, Arc::clone(&self.inner.ticker), queue)
+    }
+
+    /// Writes all that the queue holds as text, while it goes on: as it stands at one instant not before this call, with every
+    /// job whose enqueue had returned. `huey::import` makes a queue of it.
+    ///
+    /// A running job is written as one that waits again, and one that is to run at most once as one that may have begun. The
+    /// journal keeps its old entries until the text is written, so it grows meanwhile by what is appended.
+    ///
+    /// ```
+    /// # use huey_core::{Huey, Memory};
+    /// let huey = Huey::builder().open(Memory::new())?;
+    /// let mut copy = Vec::new();
+    /// println!("{}", huey.backup(&mut copy)?);
+    /// # Ok::<(), huey_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unavailable`] if `out` cannot be written, or the store failed on the way. What was written then is cut
+    /// off, which an import notices.
+    pub fn backup(&self, out: &mut dyn Write) -> Result<Findings> {
+        Ok(self.storage()?.export(out)?)
     }
 
     /// Makes everything durable and closes the store, whoever still holds a handle. Later calls get

@@ -1,18 +1,19 @@
 //! Effects in entries: how a batch is laid out, and how it is read back.
 //!
-//! An entry is a header of three bytes and a payload. The header holds the version and the batch's first and last
-//! marks, and how many bytes of the payload continue an effect of the entry before. An effect is its length (as a
-//! LEB128 number) and its bytes. It is split over entries only if it fits into none.
+//! An entry is a header of seven bytes and a payload. The header holds the version and the batch's first and last
+//! marks, how many bytes of the payload continue an effect of the entry before, and, in the last entry of a batch, how
+//! many items there are once it is applied: by that number a lost beginning of the journal is noticed, which leaves no
+//! gap. An effect is its length (as a LEB128 number) and its bytes. It is split over entries only if it fits into none.
 
 use super::log::{ENTRY_LIMIT, LogError};
 use super::storage::StorageError;
 use crate::codec;
 use crate::machine::{Effect, Place};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const FIRST: u8 = 1;
 const LAST: u8 = 2;
-pub(crate) const HEADER: usize = 3;
+pub(crate) const HEADER: usize = 7;
 const PAYLOAD: usize = ENTRY_LIMIT - HEADER;
 /// The largest effect. Decoding counts the numbers in front of a body at their full width, so what encodes to just
 /// the codec's limit could not be read back.
@@ -53,6 +54,7 @@ impl Batch {
         let continued = u16::try_from(continued.min(PAYLOAD)).unwrap_or(u16::MAX).to_le_bytes();
         entry.push(VERSION << 4);
         entry.extend_from_slice(&continued);
+        entry.extend_from_slice(&[0; 4]);
         self.entries.push(entry);
     }
 
@@ -92,8 +94,8 @@ impl Batch {
         Some(bytes)
     }
 
-    /// The finished entries, in order.
-    pub(crate) fn finish(mut self) -> Vec<Vec<u8>> {
+    /// The finished entries, in order, of a batch after which there are so many items.
+    pub(crate) fn finish(mut self, items: u64) -> Vec<Vec<u8>> {
         let mark = |entry: Option<&mut Vec<u8>>, mark: u8| {
             if let Some(flags) = entry.and_then(|entry| entry.first_mut()) {
                 *flags |= mark;
@@ -101,8 +103,16 @@ impl Batch {
         };
         mark(self.entries.first_mut(), FIRST);
         mark(self.entries.last_mut(), LAST);
+        if let Some(count) = self.entries.last_mut().and_then(|entry| entry.get_mut(3..HEADER)) {
+            count.copy_from_slice(&counted(items).to_le_bytes());
+        }
         self.entries
     }
+}
+
+/// A number of items as an entry holds it.
+pub(crate) fn counted(items: u64) -> u32 {
+    u32::try_from(items & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 /// An effect, framed.
@@ -152,12 +162,14 @@ pub(crate) struct View<'a> {
     pub(crate) last: bool,
     /// How much of the payload continues an effect of the entry before.
     pub(crate) continued: usize,
+    /// How many items there are after it, if it is the last of its batch; see [`counted`].
+    pub(crate) items: u32,
     pub(crate) payload: &'a [u8],
 }
 
 impl<'a> View<'a> {
     pub(crate) fn of(sequence: u64, entry: &'a [u8]) -> Result<Self, LogError> {
-        let (&[flags, low, high], payload) = entry
+        let (&[flags, low, high, ref items @ ..], payload) = entry
             .split_first_chunk::<HEADER>()
             .ok_or_else(|| LogError::damaged(format!("entry {sequence} of the journal is cut off")))?;
         if flags >> 4 != VERSION {
@@ -170,7 +182,13 @@ impl<'a> View<'a> {
         if continued > payload.len() {
             return Err(LogError::damaged(format!("entry {sequence} of the journal is cut off")));
         }
-        Ok(Self { first: flags & FIRST != 0, last: flags & LAST != 0, continued, payload })
+        Ok(Self {
+            first: flags & FIRST != 0,
+            last: flags & LAST != 0,
+            continued,
+            items: u32::from_le_bytes(*items),
+            payload,
+        })
     }
 }
 
@@ -203,7 +221,7 @@ mod tests {
         let mut batch = Batch::new(7);
         let effects = [body(1, 3_000), body(2, 4_900), body(3, 200), body(4, 30_000), Effect::Drop(Key::Job(1))];
         let places: Vec<Place> = effects.iter().map(|effect| batch.push(&encode_frame(effect).unwrap())).collect();
-        let entries = batch.finish();
+        let entries = batch.finish(0);
         assert!(entries.iter().all(|entry| entry.len() <= ENTRY_LIMIT));
         for (effect, place) in effects.iter().zip(&places) {
             let mut at = usize::try_from(place.sequence() - 7).unwrap();
@@ -237,7 +255,7 @@ mod tests {
     #[test]
     fn a_foreign_entry_is_named_and_not_read() {
         assert!(View::of(4, &[1]).unwrap_err().message.contains("entry 4"));
-        assert!(View::of(4, &[0x23, 0, 0, 1]).unwrap_err().message.contains("format 2"));
-        assert!(View::of(4, &[0x13, 9, 0, 1]).unwrap_err().damaged);
+        assert!(View::of(4, &[0x33, 0, 0, 0, 0, 0, 0, 1]).unwrap_err().message.contains("format 3"));
+        assert!(View::of(4, &[0x23, 9, 0, 0, 0, 0, 0, 1]).unwrap_err().damaged);
     }
 }

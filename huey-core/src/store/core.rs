@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, encode_frame};
-use super::journal::{Flushed, Journal, Syncer, WithBatch};
-use super::log::{ENTRY_LIMIT, Log, LogError, Medium};
+use super::journal::{Flushed, Journal, Syncer, WithBatch, fault};
+use super::log::{ENTRY_LIMIT, Entry, Log, LogError, Medium};
 use super::replay::{Replayed, replay};
 use super::storage::{Answer, Commit, Query, StorageError, StorageOptions};
 use super::transition::{Outcome, Transition};
@@ -54,6 +54,8 @@ pub(crate) struct Core<L> {
     /// Entries below the first number are dead, and were so when the journal ended at the second.
     doomed: (u64, u64),
     space: Option<(Instant, u64)>,
+    /// Whoever holds it keeps the old entries.
+    pin: Arc<()>,
 }
 
 impl<L: Log> Core<L> {
@@ -67,8 +69,8 @@ impl<L: Log> Core<L> {
     ) -> Result<Self, Error> {
         let log = medium.open()?;
         let name = medium.name();
-        let fault = |error: LogError| open_fault(&name, &error);
-        let Replayed { state, last, unfinished } = replay(&log, options.clock.now()).map_err(fault)?;
+        let damage = |error: LogError| open_fault(&name, &error);
+        let Replayed { state, last, unfinished, .. } = replay(&log, options.clock.now()).map_err(damage)?;
         let known = durable.load(Ordering::SeqCst).max(medium.marked().unwrap_or(0));
         if last < known {
             return Err(open_fault(
@@ -79,19 +81,20 @@ impl<L: Log> Core<L> {
         let trusted = if inherited.is_some() { durable.load(Ordering::SeqCst) } else { last };
         let mut journal = Journal::new(log, last + unfinished, trusted, Arc::clone(durable));
         // The last life may have written all that the barrier allows.
-        journal.sync().map_err(fault)?;
+        journal.sync().map_err(damage)?;
         for _ in 0..unfinished {
-            journal.remove_newest().map_err(fault)?;
+            journal.remove_newest().map_err(damage)?;
         }
         let cursor = state.homes.first();
         let (earned, credit, doomed, space) = Default::default();
         let open = journal.batch();
-        let mut core = Self { journal, state, open, earned, options: options.clone(), cursor, credit, doomed, space };
+        let (options, pin) = (options.clone(), Arc::default());
+        let mut core = Self { journal, state, open, earned, options, cursor, credit, doomed, space, pin };
         match inherited {
             None => core.begin_life(medium),
             Some(inherited) => core.resume(inherited),
         }
-        .map_err(fault)?;
+        .map_err(damage)?;
         Ok(core)
     }
 
@@ -99,38 +102,14 @@ impl<L: Log> Core<L> {
     fn begin_life<M: Medium<Log = L>>(&mut self, medium: &M) -> Result<(), LogError> {
         let now = self.options.clock.now();
         let running = medium.running();
-        let mut begun: HashMap<u64, u32> = HashMap::new();
-        for (counter, claim) in running.left() {
-            let last = begun.entry(counter).or_default();
-            *last = claim.max(*last);
-        }
+        let begun = begun(running.left());
         let mut effects = Vec::new();
         if self.journal.last() == 0 {
             effects.push(Effect::Put(Item::Meta { salt: salt(), reserved: 0 }));
         }
         for work in self.state.all_work() {
-            let mut item = work.item;
-            // The claim itself may have been lost with the process: the note of what began survives where the journal's
-            // last entries do not.
-            let crashed = match (item.phase, begun.get(&item.counter)) {
-                (Phase::Running, Some(claim)) if *claim >= item.claim => Some(*claim),
-                (Phase::Waiting, Some(claim)) if *claim > item.claim => Some(*claim),
-                _ => None,
-            };
-            match crashed {
-                Some(claim) => {
-                    item.attempts = item.attempts.saturating_add(u32::from(claim > item.claim));
-                    item.claim = claim;
-                    item.crashes = item.crashes.saturating_add(1);
-                    item.flags = item.flags.with_rescued(true);
-                }
-                None if item.phase == Phase::Running => item.attempts = item.attempts_before(),
-                None => continue,
-            }
-            item.phase = Phase::Waiting;
-            // It was due when it was claimed, and a clock that went back does not change that.
-            item.at = item.at.min(now);
-            effects.push(Effect::Put(Item::Work(item)));
+            let back = work.item.taken_back(begun.get(&work.item.counter).copied(), now);
+            effects.extend(back.map(Item::Work).map(Effect::Put));
         }
         self.write(&effects)?;
         running.forget_left()
@@ -184,6 +163,21 @@ impl<L: Log> Core<L> {
         self.open.next() - 1
     }
 
+    /// The number of the oldest entry.
+    pub(crate) fn first(&self) -> u64 {
+        self.state.homes.first()
+    }
+
+    /// While this is held, no entry is removed.
+    pub(crate) fn pin(&self) -> Arc<()> {
+        Arc::clone(&self.pin)
+    }
+
+    /// The entries of these numbers.
+    pub(crate) fn entries(&self, from: u64, upto: u64) -> Result<Vec<Entry>, LogError> {
+        (from..=upto).map(|sequence| self.journal.read(sequence)).collect()
+    }
+
     /// Appends what was done and is not in the log yet.
     pub(crate) fn seal(&mut self) -> Result<(), LogError> {
         if self.open.is_empty() {
@@ -191,7 +185,7 @@ impl<L: Log> Core<L> {
         }
         let first = self.open.first();
         let next = Batch::new(self.open.next());
-        let entries = std::mem::replace(&mut self.open, next).finish();
+        let entries = std::mem::replace(&mut self.open, next).finish(self.state.homes.items());
         self.earned = 0;
         for (sequence, entry) in (first..).zip(&entries) {
             self.state.homes.fill(sequence, entry.len());
@@ -304,6 +298,19 @@ impl<L: Log> Core<L> {
         Ok(Served { outcome, sequence: 0, sync, held })
     }
 
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Puts an item as it is.
+    pub(crate) fn load(&mut self, item: Item) -> Result<(), StorageError> {
+        self.change(&Effect::Put(item))?;
+        if self.open.bytes() >= BATCH {
+            self.seal().map_err(|error| fault(&error))?;
+        }
+        Ok(())
+    }
+
     /// Puts an effect into the batch and makes it true in memory.
     fn change(&mut self, effect: &Effect) -> Result<(), StorageError> {
         let frame = encode_frame(effect)?;
@@ -366,12 +373,22 @@ impl<L: Log> Core<L> {
 fn open_fault(name: &str, error: &LogError) -> Error {
     if error.damaged {
         Error::damaged(format!(
-            "the queue in {name} is damaged: {error}; nothing was deleted: restore the folder from a copy, or move it \
-             away to start an empty queue"
+            "the queue in {name} is damaged: {error}; nothing was deleted: restore the folder from a copy, or export what \
+             is left of it and import that into a new one"
         ))
     } else {
         Error::unavailable(format!("the queue in {name} cannot be opened: {error}"))
     }
+}
+
+/// The newest claim that had begun of each job, by its counter.
+pub(crate) fn begun(left: Vec<(u64, u32)>) -> HashMap<u64, u32> {
+    let mut begun = HashMap::new();
+    for (counter, claim) in left {
+        let last: &mut u32 = begun.entry(counter).or_default();
+        *last = claim.max(*last);
+    }
+    begun
 }
 
 /// A number that tells this store's ids from another's.

@@ -1,13 +1,16 @@
 //! A storage over any log: callers that arrive together share one entry of the journal and one sync.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::announcer::{announce_loop, call_back};
+use super::backup::backup;
 use super::barrier::{Watermark, lock};
 use super::core::{Core, Served};
+use super::findings::Findings;
 use super::log::Medium;
 use super::shared::{Life, Reply, Request, Shared, open_core};
 use super::storage::{Answer, Commit, Done, Query, Storage, StorageError, StorageOptions, Version};
@@ -213,6 +216,10 @@ impl<M: Medium> Storage for Engine<M> {
         }
         shared.watch.bump();
         synced
+    }
+
+    fn export(&self, out: &mut dyn Write) -> Result<Findings, StorageError> {
+        backup(&self.shared, out)
     }
 
     fn name(&self) -> String {

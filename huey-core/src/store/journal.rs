@@ -124,13 +124,18 @@ impl<L: Log> Journal<L> {
     /// for written. They are overwritten and never removed first, since they may hold the only copy of something.
     pub(crate) fn write_anew(&mut self, durable: u64) -> Result<(), LogError> {
         for sequence in durable + 1..=self.last {
-            let entry = self.log.read(sequence)?;
-            let entry = entry.ok_or_else(|| LogError::damaged(format!("entry {sequence} of the journal is gone")))?;
+            let entry = self.read(sequence)?;
             self.spend(entry.len())?;
             self.log.append(sequence, &entry)?;
         }
         self.whole = self.last;
         self.sync()
+    }
+
+    /// An entry that is there.
+    pub(crate) fn read(&self, sequence: u64) -> Result<Entry, LogError> {
+        let entry = self.log.read(sequence)?;
+        entry.ok_or_else(|| LogError::damaged(format!("entry {sequence} of the journal is gone")))
     }
 
     pub(crate) fn remove_oldest(&mut self, sequence: u64) -> Result<(), LogError> {

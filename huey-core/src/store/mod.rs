@@ -4,12 +4,16 @@
 //! easier, implements [`Medium`] and [`Log`] and lets [`engine`] do the rest.
 
 mod announcer;
+mod backup;
 mod barrier;
 mod batch;
 mod begun;
 mod control;
 mod core;
 mod engine;
+mod export;
+mod findings;
+mod import;
 mod journal;
 mod log;
 mod memory;
@@ -20,6 +24,7 @@ mod shared;
 mod storage;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
+mod text;
 mod transition;
 mod watch;
 
@@ -30,6 +35,9 @@ pub use control::{Canceled, Progress, Replayed, Rescheduled, Revocation};
 #[cfg(feature = "testing")]
 pub(crate) use engine::Engine;
 pub use engine::engine;
+pub use export::{export, verify};
+pub use findings::Findings;
+pub use import::import;
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};

@@ -1,12 +1,14 @@
 //! The trait of storages.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::control::Revocation;
+use super::findings::Findings;
 use super::new_job::{Arrivals, Body};
 use super::schedule::ScheduleRow;
 use super::transition::{Lease, Outcome, Row, Transition};
@@ -303,6 +305,18 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Which durabilities it can keep.
     fn offers(&self) -> &[Durability];
+
+    /// Writes everything that it holds as text, as it stands at one instant not before the call; see
+    /// [`export`](super::export). Commits go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Unavailable`] if `out` cannot be written, or the storage failed on the way;
+    /// [`StorageError::Refused`] if it offers no export.
+    fn export(&self, out: &mut dyn Write) -> Result<Findings, StorageError> {
+        let _ = out;
+        Err(StorageError::Refused(format!("the storage {} offers no export", self.name())))
+    }
 
     /// Makes everything durable and lets go of the place. Later calls get [`StorageError::Closed`].
     ///

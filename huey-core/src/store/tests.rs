@@ -149,7 +149,7 @@ fn an_unfinished_batch_is_removed_before_anything_is_appended() {
     let mut log = bench.disk.medium().open().unwrap();
     // The first entries of a batch, without its last.
     for at in 1..4 {
-        log.append(whole + at, &[0x10 | u8::from(at == 1), 0, 0]).unwrap();
+        log.append(whole + at, &[0x20 | u8::from(at == 1), 0, 0, 0, 0, 0, 0]).unwrap();
     }
     let replayed = replay(&log, NOW).unwrap();
     assert_eq!((replayed.last, replayed.unfinished), (whole, 3));
@@ -169,10 +169,28 @@ fn a_hole_in_the_log_or_half_a_job_is_damage() {
     drop(bench.core);
     let mut log = bench.disk.medium().open().unwrap();
     // A batch that follows the beginning of another.
-    log.append(3, &[0x11, 0, 0]).unwrap();
-    log.append(4, &[0x13, 0, 0]).unwrap();
+    log.append(3, &[0x21, 0, 0, 0, 0, 0, 0]).unwrap();
+    log.append(4, &[0x23, 0, 0, 0, 0, 0, 0]).unwrap();
     let error = replay(&log, NOW).map(drop).unwrap_err();
     assert!(error.damaged && error.message.contains("before entry 4"), "{error}");
+}
+
+#[test]
+fn a_lost_beginning_of_the_log_is_damage_though_it_leaves_no_gap() {
+    let mut bench = Bench::new();
+    let (first, second) = (bench.enqueue(10), bench.enqueue(10));
+    bench.serve([first]);
+    bench.serve([second]);
+    bench.core.sync().unwrap();
+    let oldest = bench.core.first();
+    drop(bench.core);
+    let mut log = bench.disk.medium().open().unwrap();
+    assert!(replay(&log, NOW).is_ok());
+    // All of a batch, so that no job is torn in two.
+    log.remove_oldest(oldest).unwrap();
+    log.remove_oldest(oldest + 1).unwrap();
+    let error = replay(&log, NOW).map(drop).unwrap_err();
+    assert!(error.damaged && error.message.contains("its beginning is missing"), "{error}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! A storage in memory that remembers what was enqueued, and fails when it is told to.
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::id::JobId;
 use crate::store::{
-    Answer, Commit, Done, Lease, Memory, NewJob, Next, OpenStorage, Outcome, Query, Storage, StorageError,
+    Answer, Commit, Done, Findings, Lease, Memory, NewJob, Next, OpenStorage, Outcome, Query, Storage, StorageError,
     StorageOptions, Transition, Verdict, Version,
 };
 use crate::task::Durability;
@@ -164,6 +165,10 @@ impl Storage for Recorder {
 
     fn close(&self) -> Result<(), StorageError> {
         self.storage.close()
+    }
+
+    fn export(&self, out: &mut dyn Write) -> Result<Findings, StorageError> {
+        self.storage.export(out)
     }
 
     fn name(&self) -> String {

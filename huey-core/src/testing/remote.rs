@@ -1,5 +1,6 @@
 //! A storage behind a bad network.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -9,7 +10,8 @@ use super::random::Random;
 use crate::codec;
 use crate::id::JobId;
 use crate::store::{
-    Answer, Commit, Done, Lease, Outcome, Query, Settlement, Storage, StorageError, Transition, Verdict, Version,
+    Answer, Commit, Done, Findings, Lease, Outcome, Query, Settlement, Storage, StorageError, Transition, Verdict,
+    Version,
 };
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp};
@@ -189,6 +191,11 @@ impl Storage for Remote {
 
     fn wake(&self) {
         self.server.wake();
+    }
+
+    fn export(&self, out: &mut dyn Write) -> Result<Findings, StorageError> {
+        self.deliver(true);
+        self.server.export(out)
     }
 
     fn begin(&self, slot: usize, lease: Lease) -> Result<(), StorageError> {

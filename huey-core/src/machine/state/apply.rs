@@ -225,9 +225,9 @@ impl State {
         home == Some(place)
     }
 
-    /// A job that no crash can have left behind: one without work, or without a body.
+    /// A job of which only a part is there.
     pub(crate) fn half_a_job(&self) -> Option<u64> {
-        self.all_work().find(|work| work.home.is_none() || work.body.is_none()).map(|work| work.item.counter)
+        self.all_work().find(|work| work.is_half()).map(|work| work.item.counter)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What keeps the journal small: results that go, items that move to its end, entries that are removed from its beginning.
 
+use std::sync::Arc;
+
 use super::Core;
 use crate::machine::{self, Effect, Key};
 use crate::store::log::{Log, LogError};
@@ -99,6 +101,9 @@ impl<L: Log> Core<L> {
     /// Removes dead entries from the old end, once what was moved from them or ended there is durable: a failed sync
     /// may keep the removal and lose the move.
     pub(super) fn remove_dead(&mut self) -> Result<(), LogError> {
+        if Arc::strong_count(&self.pin) > 1 {
+            return Ok(());
+        }
         for _ in 0..REMOVALS {
             let first = self.state.homes.first();
             if first >= self.doomed.0 {
