@@ -19,6 +19,7 @@ mod hooks;
 mod idle;
 mod latency;
 mod place;
+mod queues;
 mod raw;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("idle", idle::run),
     ("hooks", hooks::run),
     ("chord", chord::run),
+    ("queues", queues::run),
 ];
 
 /// What is no measurement of its own: see [`count`].

@@ -24,13 +24,13 @@ pub mod testing;
 mod time;
 mod value;
 
-pub use consumer::{Consumer, ConsumerHandle, Stopping};
+pub use consumer::{Consumer, ConsumerHandle, Health, HealthStatus, RunningAttempt, Stopping, WorkerHealth};
 pub use enqueue::{
     Chain, Decision, Decorator, EnqueueHook, EnqueueOutcome, EnqueueRequest, Follows, Group, HookResult, Member, Mixed,
     Registered, group,
 };
 pub use error::{BoxError, Error, Result, TaskError};
-pub use execute::Context;
+pub use execute::{AttemptOutcome, Context};
 pub use handle::{AsCompleted, ChainHandle, GroupHandle, JobHandle, JobInfo, WaitForGroup, WaitForJob, as_completed};
 pub use id::JobId;
 pub use job::{Job, Origin, Step};

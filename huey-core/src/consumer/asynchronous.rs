@@ -1,17 +1,18 @@
 //! Async tasks: a runtime on a thread of the consumer's own, which claims as many jobs as it has places for.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::crew::Crew;
+use super::late::Back;
+use super::places::{Places, Seat};
 use crate::execute::{AsyncBody, End};
-use crate::signal::WorkerMark;
+use crate::signal::{WorkerMark, take_await};
 use crate::store::{Claimed, StorageError, Tasks};
 
 /// Claimed at a time: no more than a transition should carry.
@@ -23,17 +24,20 @@ pub(crate) fn run(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) -> std::io::R
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // A body that blocks this thread until another job ends may wait for itself; it can `.await` that.
     let _mark = WorkerMark::new(crew.executor.waiters.key());
+    crew.executor.hooks.startup(name);
     runtime.block_on(claim_loop(crew, name, limit));
+    crew.executor.hooks.shutdown(name);
     // Bodies are settled or given back by now; what blocks in one must not hold up the stop.
     runtime.shutdown_background();
     Ok(())
 }
 
 async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
-    let busy = Arc::new(AtomicUsize::new(0));
+    let places = Places::new(limit);
+    let mut turn = 0;
     loop {
-        let free = limit.saturating_sub(busy.load(Ordering::SeqCst));
-        if crew.is_stopping() && free == limit {
+        let free = places.free();
+        if crew.is_stopping() && places.is_empty() {
             return;
         }
         if crew.is_stopping() || free == 0 {
@@ -41,16 +45,17 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
             continue;
         }
         let most = u32::try_from(free.min(MOST)).unwrap_or(1);
-        match crew.claim(Tasks::Only(crew.async_tasks.clone()), most, Tasks::ALL) {
+        match crew.claim(&crew.queues_in_turn(turn), Tasks::Only(crew.async_tasks.clone()), most, Tasks::ALL) {
             Ok(claimed) if claimed.is_empty() => {
                 crew.bell.idle_elsewhere(true);
                 crew.async_bell.notified().await;
                 crew.bell.idle_elsewhere(false);
             }
             Ok(claimed) => {
+                turn += 1;
                 let mut begun = true;
                 for job in claimed {
-                    begun &= start(crew, name, job, &busy);
+                    begun &= start(crew, name, job, &places);
                 }
                 if !begun {
                     // Jobs went back, and would be claimed again at once.
@@ -69,9 +74,9 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
 }
 
 /// Starts a claimed job, and says whether its beginning could be noted.
-fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, busy: &Arc<AtomicUsize>) -> bool {
+fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, places: &Arc<Places>) -> bool {
     let (place, kit, attempt) = crew.begin(None, job, name);
-    let (body, context) = match attempt.and_then(crate::execute::Attempt::start) {
+    let body = match attempt.and_then(crate::execute::Attempt::start) {
         Ok(started) => started,
         Err(end) => {
             let begun = !matches!(end, End::NotBegun);
@@ -81,21 +86,22 @@ fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, busy: &Arc<AtomicUsize
     };
     let cancel = Arc::new(Notify::new());
     crew.cancel_with(place.slot, Arc::clone(&cancel));
-    let deadline = context.deadline();
-    busy.fetch_add(1, Ordering::SeqCst);
-    let (crew, busy) = (Arc::clone(crew), Arc::clone(busy));
+    let mut seat = places.take();
+    let crew = Arc::clone(crew);
     tokio::spawn(async move {
-        let end = attend(body, deadline, &cancel).await;
-        crew.settle(place, kit, end);
-        busy.fetch_sub(1, Ordering::SeqCst);
+        let end = attend(body, Some((&mut seat, &crew)), &cancel).await;
+        if let Back::InTime(place) = crew.back(place) {
+            crew.settle(place, kit, end);
+        }
+        drop(seat);
         crew.async_bell.notify_one();
     });
     true
 }
 
-/// The body's end, or what came before it.
-pub(super) async fn attend(body: AsyncBody, deadline: Option<std::time::Instant>, cancel: &Notify) -> End {
-    let mut body = pin!(body);
+/// The body's end, or what came before it. Where places are counted it runs only while it has one.
+pub(super) async fn attend(mut body: AsyncBody, mut place: Option<(&mut Seat, &Crew)>, cancel: &Notify) -> End {
+    let deadline = body.deadline();
     let mut canceled = pin!(cancel.notified());
     let mut late = pin!(async {
         match deadline {
@@ -103,14 +109,26 @@ pub(super) async fn attend(body: AsyncBody, deadline: Option<std::time::Instant>
             None => std::future::pending().await,
         }
     });
-    poll_fn(|context| {
-        if let Poll::Ready(end) = body.as_mut().poll(context) {
-            return Poll::Ready(end);
+    let end = poll_fn(|context| {
+        // A body goes on only while it has a place, and gives it back while it waits for a job.
+        if place.as_mut().is_none_or(|(seat, _)| seat.poll_sit(context)) {
+            take_await();
+            if let Poll::Ready(end) = Pin::new(&mut body).poll(context) {
+                return Poll::Ready(end);
+            }
+            if take_await()
+                && let Some((seat, crew)) = &mut place
+            {
+                seat.leave();
+                crew.async_bell.notify_one();
+            }
         }
         if late.as_mut().poll(context).is_ready() {
             return Poll::Ready(End::Late);
         }
         canceled.as_mut().poll(context).map(|()| End::Interrupted)
     })
-    .await
+    .await;
+    body.over(&end);
+    end
 }

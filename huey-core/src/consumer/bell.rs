@@ -3,50 +3,65 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-#[derive(Default)]
 struct Inner {
-    /// Rung, and nobody has come yet.
-    rung: bool,
+    /// Rung, and nobody has come yet: by pool of workers.
+    rung: Vec<bool>,
     /// How many wait to be woken, async claimers among them.
     idle: usize,
     closed: bool,
 }
 
 /// A bell that remembers one ring. Who comes and finds work rings again for the next one, so that many jobs wake many
-/// workers, and one job wakes one.
-#[derive(Default)]
+/// workers, and one job wakes one. Each pool of workers hears its own ring.
 pub(crate) struct Bell {
     inner: Mutex<Inner>,
-    rung: Condvar,
+    rung: Vec<Condvar>,
     idle: Condvar,
 }
 
 impl Bell {
+    pub(crate) fn new(pools: usize) -> Self {
+        Self {
+            inner: Mutex::new(Inner { rung: vec![false; pools], idle: 0, closed: false }),
+            rung: std::iter::repeat_with(Condvar::new).take(pools).collect(),
+            idle: Condvar::new(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn ring(&self) {
+    /// Rings for every pool.
+    pub(crate) fn ring_all(&self) {
+        for pool in 0..self.rung.len() {
+            self.ring(pool);
+        }
+    }
+
+    pub(crate) fn ring(&self, pool: usize) {
         let mut inner = self.lock();
-        inner.rung = true;
+        if let Some(rung) = inner.rung.get_mut(pool) {
+            *rung = true;
+        }
         let awaited = inner.idle > 0;
         drop(inner);
-        if awaited {
-            self.rung.notify_one();
+        if awaited && let Some(rung) = self.rung.get(pool) {
+            rung.notify_one();
         }
     }
 
     /// Blocks until it rings, or for `most`. Returns at once after [`close`](Self::close).
-    pub(crate) fn wait(&self, most: Option<Duration>) {
+    pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) {
+        let Some(bell) = self.rung.get(pool) else { return };
         let mut inner = self.lock();
         inner.idle += 1;
         self.idle.notify_all();
-        while !inner.rung && !inner.closed {
+        while !inner.rung.get(pool).copied().unwrap_or(true) && !inner.closed {
             inner = match most {
-                None => self.rung.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                None => bell.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(most) => {
-                    let (mut inner, waited) =
-                        self.rung.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
+                    let (mut inner, waited) = bell.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
                     if waited.timed_out() {
                         inner.idle -= 1;
                         return;
@@ -55,7 +70,9 @@ impl Bell {
                 }
             };
         }
-        inner.rung = false;
+        if let Some(rung) = inner.rung.get_mut(pool) {
+            *rung = false;
+        }
         inner.idle -= 1;
     }
 
@@ -83,7 +100,7 @@ impl Bell {
     /// Wakes everybody, for good.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.rung.notify_all();
+        self.rung.iter().for_each(Condvar::notify_all);
         self.idle.notify_all();
     }
 }
@@ -94,12 +111,13 @@ mod tests {
 
     #[test]
     fn a_ring_that_comes_too_early_is_kept() {
-        let bell = Bell::default();
-        bell.ring();
-        bell.wait(None);
-        bell.wait(Some(Duration::from_millis(1)));
+        let bell = Bell::new(2);
+        bell.ring(1);
+        bell.wait(0, Some(Duration::from_millis(1)));
+        bell.wait(1, None);
+        bell.wait(1, Some(Duration::from_millis(1)));
         bell.close();
-        bell.wait(None);
+        bell.wait(1, None);
         assert!(!bell.somebody_idle());
     }
 }

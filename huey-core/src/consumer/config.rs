@@ -33,6 +33,8 @@ pub struct Consumer {
     pub(crate) workers: usize,
     pub(crate) async_limit: usize,
     pub(crate) queues: Vec<String>,
+    /// Queues with workers of their own.
+    pub(crate) own: Vec<(String, usize)>,
     pub(crate) grace: Duration,
 }
 
@@ -46,17 +48,22 @@ impl Consumer {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             async_limit: 256,
             queues: vec![queue.to_owned()],
+            own: Vec::new(),
             grace: Duration::from_secs(10),
         }
     }
 
     /// How many threads run plain tasks. As many as the machine has cores, unless set.
+    ///
+    /// A plain body that ignores its deadline is settled at it and keeps its thread, and another thread takes its
+    /// place. Once there are as many such bodies as workers, no plain job is claimed until one of them returns.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// How many async tasks run at a time. 256 unless set.
+    /// How many async tasks run at a time. 256 unless set. One that awaits the handle of a job needs no place meanwhile, and
+    /// takes one again, in turn, before it goes on.
     pub fn async_limit(mut self, limit: usize) -> Self {
         self.async_limit = limit;
         self
@@ -65,6 +72,21 @@ impl Consumer {
     /// The queues to take jobs from, the first one first. The queue's default one unless set.
     pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.queues = queues.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Serves a queue with workers of its own, beside those of [`workers`](Self::workers), which serve
+    /// [`queues`](Self::queues): whatever waits elsewhere, this queue does not wait for it. Places for async tasks are
+    /// shared, and the queues take turns at them.
+    ///
+    /// ```no_run
+    /// # fn main() -> huey_core::Result<()> {
+    /// # let huey = huey_core::Huey::builder().open(huey_core::Memory::new())?;
+    /// huey.consumer().workers(4).queue("mail", 2).run()
+    /// # }
+    /// ```
+    pub fn queue(mut self, queue: impl Into<String>, workers: usize) -> Self {
+        self.own.push((queue.into(), workers));
         self
     }
 
@@ -92,11 +114,12 @@ impl Consumer {
             let text = "an immediate queue runs its jobs where they are enqueued, and needs no consumer: open a storage for one";
             return Err(Error::new(ErrorKind::Setup, text));
         }
-        if self.workers == 0 && self.async_limit == 0 {
+        let own: usize = self.own.iter().map(|(_, workers)| workers).sum();
+        if self.workers + own == 0 && self.async_limit == 0 {
             let text = "a consumer without workers and without places for async tasks runs nothing: set `workers`";
             return Err(Error::new(ErrorKind::Setup, text));
         }
-        if self.queues.is_empty() {
+        if self.queues.is_empty() && self.own.is_empty() {
             return Err(Error::new(ErrorKind::Setup, "a consumer needs a queue to serve: name one in `queues`"));
         }
         start(self)
@@ -158,6 +181,7 @@ impl fmt::Debug for Consumer {
             .field("workers", &self.workers)
             .field("async_limit", &self.async_limit)
             .field("queues", &self.queues)
+            .field("own", &self.own)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
     }

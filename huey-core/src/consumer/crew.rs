@@ -1,13 +1,14 @@
 //! What the threads of a consumer share.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::{Ends, MOST, Shelf};
 use super::bell::Bell;
 use super::config::Owner;
+use super::late::Hold;
 use crate::enqueue::tell_discarded;
 use crate::execute::{Attempt, End, Executor, Kit, Stopper};
 use crate::periodic::Ticker;
@@ -15,28 +16,50 @@ use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transit
 use crate::task::Stopped;
 use crate::time::monotonic;
 
+/// Workers that serve the same queues.
+pub(crate) struct Pool {
+    queues: Vec<String>,
+    pub(super) shelf: Shelf,
+    pub(super) workers: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(queues: Vec<String>, workers: usize) -> Self {
+        Self { queues, shelf: Shelf::default(), workers }
+    }
+}
+
 pub(crate) struct Crew {
     pub(crate) executor: Arc<Executor>,
     pub(crate) owner: Owner,
     ticker: Arc<Ticker>,
+    /// All queues that are served.
     pub(crate) queues: Vec<String>,
+    pub(super) pools: Vec<Pool>,
     /// Names of the async tasks, which plain workers leave alone.
     pub(crate) async_tasks: Vec<String>,
     pub(crate) bell: Bell,
     #[cfg(feature = "tokio")]
     pub(crate) async_bell: tokio::sync::Notify,
     stopping: AtomicBool,
-    attempts: Mutex<Attempts>,
+    /// The names of the plain workers, and their pools.
+    pub(super) names: Vec<(Arc<str>, usize)>,
+    /// How many plain workers there are to be.
+    pub(super) workers: usize,
+    /// How many bodies run on though their attempts are settled.
+    pub(super) late: AtomicUsize,
+    pub(super) attempts: Mutex<Attempts>,
+    /// Rung for the keeper of deadlines.
+    pub(super) nearer: Condvar,
     /// Rung whenever an attempt is over.
     over: Condvar,
-    pub(crate) shelf: Shelf,
     pub(crate) ends: Ends,
 }
 
 /// The attempts between their claim and their settle.
 #[derive(Default)]
-struct Attempts {
-    running: HashMap<usize, Running>,
+pub(super) struct Attempts {
+    pub(super) running: HashMap<usize, Running>,
     /// Threads and claimers that have not ended.
     hands: usize,
     /// Claims whose commit, and what ended by it, has not been told of yet.
@@ -45,16 +68,27 @@ struct Attempts {
     claims: u64,
     /// Attempts whose body has returned, which wait for others to be settled with.
     unsettled: usize,
+    /// The deadlines of plain bodies, by slot.
+    pub(super) deadlines: BTreeSet<(Instant, usize)>,
+    /// How long their keeper sleeps; for good if none.
+    pub(super) sleeps_until: Option<Instant>,
+    /// Threads of plain workers, and those of them that no late body keeps.
+    pub(super) threads: usize,
+    pub(super) at_work: Vec<usize>,
     /// How many threads wait for a change here.
     watchers: usize,
     /// The grace is over: what begins now is told to end at once.
     interrupted: bool,
 }
 
-struct Running {
-    kit: Kit,
+pub(super) struct Running {
+    pub(super) kit: Kit,
     /// The body has returned, and the rest is the storage's.
-    returned: bool,
+    pub(super) returned: bool,
+    /// The body runs on though its attempt is settled.
+    pub(super) hold: Option<Arc<Hold>>,
+    /// That has been told.
+    pub(super) told: bool,
     #[cfg(feature = "tokio")]
     cancel: Option<Arc<tokio::sync::Notify>>,
 }
@@ -70,27 +104,33 @@ impl Crew {
         executor: Arc<Executor>,
         owner: Owner,
         ticker: Arc<Ticker>,
-        queues: Vec<String>,
+        pools: Vec<Pool>,
         async_tasks: Vec<String>,
+        names: Vec<(Arc<str>, usize)>,
     ) -> Self {
+        let attempts = Attempts { at_work: vec![0; pools.len()], ..Attempts::default() };
         Self {
             executor,
             owner,
             ticker,
-            queues,
+            queues: pools.iter().flat_map(|pool| pool.queues.iter().cloned()).collect(),
+            bell: Bell::new(pools.len()),
+            pools,
             async_tasks,
-            bell: Bell::default(),
             #[cfg(feature = "tokio")]
             async_bell: tokio::sync::Notify::new(),
             stopping: AtomicBool::new(false),
-            attempts: Mutex::default(),
+            workers: names.len(),
+            names,
+            late: AtomicUsize::new(0),
+            nearer: Condvar::new(),
+            attempts: Mutex::new(attempts),
             over: Condvar::new(),
-            shelf: Shelf::default(),
             ends: Ends::default(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Attempts> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Attempts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,7 +149,7 @@ impl Crew {
     }
 
     /// Changes what is known of the attempts, and tells who waits for it.
-    fn change<T>(&self, change: impl FnOnce(&mut Attempts) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Attempts) -> T) -> T {
         let mut attempts = self.lock();
         let changed = change(&mut attempts);
         let watched = attempts.watchers > 0;
@@ -122,36 +162,67 @@ impl Crew {
 
     /// The next job for a worker: one that was claimed with others, or one of a new claim, which takes more than one of
     /// `many`.
-    pub(crate) fn next_job(&self, many: impl FnOnce() -> Tasks) -> Result<Option<Claimed>, StorageError> {
-        if let Some(job) = self.shelf.next() {
+    pub(crate) fn next_job(
+        &self,
+        number: usize,
+        many: impl FnOnce() -> Tasks,
+    ) -> Result<Option<Claimed>, StorageError> {
+        let Some(pool) = self.pools.get(number) else { return Ok(None) };
+        if self.is_stuck() {
+            self.clear_shelf();
+            return Ok(None);
+        }
+        if let Some(job) = pool.shelf.next() {
             return Ok(Some(job));
         }
         let most = u32::try_from(MOST).unwrap_or(1);
-        let mut claimed = self.claim(Tasks::Except(self.async_tasks.clone()), most, many())?.into_iter();
+        let mut claimed = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many())?.into_iter();
         let first = claimed.next();
         if first.is_some() {
-            self.shelf.put(claimed);
+            pool.shelf.put(claimed);
             // There may be more, for the next one who sleeps.
-            self.bell.ring();
+            self.bell.ring(number);
         }
         Ok(first)
     }
 
+    /// All queues, those of another pool first each time, so that none takes all places for async tasks.
+    #[cfg(feature = "tokio")]
+    pub(super) fn queues_in_turn(&self, turn: usize) -> Vec<String> {
+        let (before, from) = self.pools.split_at(turn % self.pools.len().max(1));
+        from.iter().chain(before).flat_map(|pool| pool.queues.iter().cloned()).collect()
+    }
+
+    /// The pool of a plain worker.
+    pub(super) fn pool_of(&self, worker: &str) -> Option<usize> {
+        self.names.iter().find(|(name, _)| **name == *worker).map(|(_, pool)| *pool)
+    }
+
     /// Takes up to `most` jobs, one of them unless they are of `many`. What ended at pick-up has been told of when this
     /// returns.
-    pub(crate) fn claim(&self, tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
+    pub(crate) fn claim(
+        &self,
+        queues: &[String],
+        tasks: Tasks,
+        most: u32,
+        many: Tasks,
+    ) -> Result<Vec<Claimed>, StorageError> {
         self.change(|attempts| {
             attempts.claiming += 1;
             attempts.claims += 1;
         });
-        let claimed = self.claim_now(tasks, most, many);
+        let claimed = self.claim_now(queues, tasks, most, many);
+        match &claimed {
+            Ok(_) => self.executor.trouble.over(),
+            Err(error) => self.executor.note_trouble(error),
+        }
         self.change(|attempts| attempts.claiming -= 1);
         claimed
     }
 
-    fn claim_now(&self, tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
+    fn claim_now(&self, queues: &[String], tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
         let keep = self.executor.defaults.retention.unwrap_or(crate::job::KEEP);
-        let transition = Transition::Claim { queues: self.queues.clone(), tasks, most, many, keep };
+        let transition = Transition::Claim { queues: queues.to_vec(), tasks, most, many, keep };
         match self.executor.storage.commit(transition, Commit::RELAXED)? {
             Outcome::Claimed { claimed, ended } => {
                 for end in ended {
@@ -182,12 +253,23 @@ impl Crew {
         let running = Running {
             kit: kit.clone(),
             returned: false,
+            hold: None,
+            told: false,
             #[cfg(feature = "tokio")]
             cancel: None,
         };
         let interrupted = {
             let mut attempts = self.lock();
             attempts.running.insert(place.slot, running);
+            // Where there are no workers nobody keeps deadlines.
+            if self.workers > 0
+                && let Some(deadline) = attempt.as_ref().ok().and_then(Attempt::plain_deadline)
+            {
+                attempts.deadlines.insert((deadline, place.slot));
+                if attempts.sleeps_until.is_none_or(|until| deadline < until) {
+                    self.nearer.notify_one();
+                }
+            }
             attempts.interrupted
         };
         if self.executor.is_canceled(lease) {
@@ -252,7 +334,7 @@ impl Crew {
 
     /// Gives back what was claimed and not begun.
     pub(crate) fn clear_shelf(&self) {
-        let left = self.shelf.clear();
+        let left: Vec<Claimed> = self.pools.iter().flat_map(|pool| pool.shelf.clear()).collect();
         if !left.is_empty() {
             self.executor.give_back(left.iter().map(|job| job.lease));
         }
@@ -290,7 +372,7 @@ impl Crew {
     /// Waits until no claim and no attempt is underway.
     pub(crate) fn wait_settled(&self) {
         self.wait_while(None, |attempts| {
-            !attempts.running.is_empty() || attempts.claiming > 0 || attempts.unsettled > 0
+            attempts.running.values().any(|running| !running.told) || attempts.claiming > 0 || attempts.unsettled > 0
         });
     }
 
@@ -331,26 +413,6 @@ impl Crew {
                 cancel.notify_one();
             }
         }
-    }
-
-    /// Gives back the jobs of bodies that do not end, and names them.
-    pub(crate) fn abandon(&self) -> Vec<String> {
-        let left: Vec<Kit> = self
-            .lock()
-            .running
-            .values()
-            .filter(|running| !running.returned)
-            .map(|running| running.kit.clone())
-            .collect();
-        let mut names = Vec::new();
-        for kit in left {
-            names.push(kit.to_string());
-            let (told, wait) = std::sync::mpsc::channel::<()>();
-            self.executor.settle(kit, End::Interrupted, move || drop(told));
-            // Ends with the sender.
-            let _ = wait.recv_timeout(Duration::from_millis(500));
-        }
-        names
     }
 }
 

@@ -58,11 +58,11 @@ impl Helper {
 async fn attempt(start: Start) {
     let Start { attempt, cancel, first, later } = start;
     // Who asked waits for the first answer, so sending it cannot fail.
-    let (body, context) = match attempt.start() {
+    let body = match attempt.start() {
         Ok(started) => started,
         Err(end) => return drop(first.send(Some(end))),
     };
-    let mut attended = pin!(attend(body, context.deadline(), &cancel));
+    let mut attended = pin!(attend(body, None, &cancel));
     let at_once = poll_fn(|context| match attended.as_mut().poll(context) {
         Poll::Ready(end) => Poll::Ready(Some(end)),
         Poll::Pending => Poll::Ready(None),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Owner;
-use super::crew::{Crew, Place};
+use super::crew::{Crew, Place, Pool};
 use crate::enqueue::RunNow;
 use crate::execute::{Attempt, End, Executor, Kit, Stopper};
 use crate::id::JobId;
@@ -56,7 +56,7 @@ pub(crate) struct Begun {
 impl Inline {
     pub(crate) fn new(executor: Arc<Executor>, owner: Owner, ticker: Arc<Ticker>) -> Arc<Self> {
         // No queue named is every queue.
-        let crew = Arc::new(Crew::new(executor, owner, ticker, Vec::new(), Vec::new()));
+        let crew = Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(Vec::new(), 0)], Vec::new(), Vec::new()));
         let stopper: std::sync::Weak<dyn Stopper> = Arc::downgrade(&crew) as std::sync::Weak<dyn Stopper>;
         crew.executor.add_stopper(stopper);
         Arc::new(Self {
@@ -151,7 +151,7 @@ impl Inline {
         loop {
             self.settle_ended(begun);
             let seen = self.version();
-            if let Some(job) = self.crew.claim(Tasks::ALL, 1, Tasks::ALL)?.pop() {
+            if let Some(job) = self.crew.claim(&self.crew.queues, Tasks::ALL, 1, Tasks::ALL)?.pop() {
                 return self.attempt(job, begun).map(Some);
             }
             // A claim that ended jobs may have stopped before the first that can run.

@@ -6,9 +6,13 @@ mod batch;
 mod bell;
 mod config;
 mod crew;
+mod health;
 #[cfg(feature = "tokio")]
 mod helper;
 mod inline;
+mod late;
+#[cfg(feature = "tokio")]
+mod places;
 mod running;
 #[cfg(feature = "testing")]
 mod step;
@@ -17,6 +21,7 @@ mod worker;
 
 pub use config::Consumer;
 pub(crate) use config::Owner;
+pub use health::{Health, HealthStatus, RunningAttempt, WorkerHealth};
 pub(crate) use inline::Inline;
 pub use running::{ConsumerHandle, Stopping};
 #[cfg(feature = "testing")]

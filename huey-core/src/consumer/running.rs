@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::crew::Crew;
+use super::health::Health;
 use super::supervisor::see_off;
 use crate::error::{Error, Result};
 use crate::store::{Answer, Query, QueueInfo, Version};
@@ -75,6 +76,24 @@ impl ConsumerHandle {
             tracing::warn!(%error, "the stop happens on this thread");
             done.tell(see_off(&crew, grace));
         }
+    }
+
+    /// How it is: what its workers do, and what is wrong. Cheap enough to be asked every second.
+    ///
+    /// ```
+    /// use huey_core::{HealthStatus, Huey, Memory};
+    ///
+    /// let huey = Huey::builder().open(Memory::new())?;
+    /// let consumer = huey.consumer().workers(1).start()?;
+    /// let health = consumer.health();
+    /// assert_eq!((health.status, health.workers.len()), (HealthStatus::Ok, 1));
+    /// # consumer.shutdown().wait()?;
+    /// # Ok::<(), huey_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        // Only a handle that was consumed or dropped has none.
+        self.crew.as_ref().map_or_else(Health::stopped, |crew| crew.health())
     }
 
     /// Blocks until nothing is queued, running or due in the queues that it serves. Jobs scheduled for later may be left, and

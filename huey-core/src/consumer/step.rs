@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::config::Consumer;
-use super::crew::Crew;
+use super::crew::{Crew, Pool};
 use crate::error::Result;
 use crate::execute::{Attempt, Stopper};
 use crate::store::Tasks;
@@ -11,10 +11,12 @@ use crate::store::Tasks;
 /// Picks up the next job, runs it on this thread, and returns once its end was told of. Whether there was one to run.
 pub(crate) fn step(consumer: Consumer) -> Result<bool> {
     let Consumer { executor, owner, ticker, queues, .. } = consumer;
-    let crew = Arc::new(Crew::new(executor, owner, ticker, queues, Vec::new()));
+    let crew = Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(queues, 0)], Vec::new(), Vec::new()));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
-    let Some(job) = crew.claim(Tasks::Except(Vec::new()), 1, Tasks::Only(Vec::new()))?.pop() else { return Ok(false) };
+    let Some(job) = crew.claim(&crew.queues, Tasks::Except(Vec::new()), 1, Tasks::Only(Vec::new()))?.pop() else {
+        return Ok(false);
+    };
     let (place, kit, attempt) = crew.begin(None, job, &"huey-step".into());
     let end = attempt.map_or_else(|end| end, Attempt::run);
     crew.settle(place, kit, end);

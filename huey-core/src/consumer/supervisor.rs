@@ -5,9 +5,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::config::Consumer;
-use super::crew::Crew;
+use super::crew::{Crew, Pool};
 use super::running::{ConsumerHandle, Done};
-use super::worker;
+use super::{late, worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::Stopper;
 use crate::store::{CHORD, Commit, Transition, Version};
@@ -21,9 +21,9 @@ const LAST_SETTLES: Duration = Duration::from_secs(5);
 
 /// Starts the threads of a consumer.
 pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
-    let Consumer { executor, owner, ticker, periodic, workers, async_limit, queues, grace } = consumer;
+    let Consumer { executor, owner, ticker, periodic, workers, async_limit, queues, own, grace } = consumer;
     let default = executor.defaults.queue.unwrap_or(crate::job::DEFAULT_QUEUE);
-    let serves = |queue: &str| queues.iter().any(|served| served == queue);
+    let serves = |queue: &str| queues.iter().chain(own.iter().map(|(own, _)| own)).any(|known| known == queue);
     if let Some(missing) = executor.registry.missing_data(&executor.data, serves, default) {
         return Err(missing);
     }
@@ -34,25 +34,31 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     executor.storage.commit(Transition::Unpark { tasks }, how)?;
 
     let mut async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
-    if workers == 0 {
+    if workers == 0 && async_limit > 0 {
         // Plain workers see to chords, where there are any.
         async_tasks.push(CHORD.to_owned());
     }
     let runs_async = !async_tasks.is_empty() && async_limit > 0;
-    let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), queues, async_tasks));
+    let mut names: Vec<(Arc<str>, usize)> =
+        (1..=workers).map(|number| (format!("huey-worker-{number}").into(), 0)).collect();
+    let mut pools = vec![Pool::new(queues, workers)];
+    for (queue, workers) in own {
+        let pool = pools.len();
+        names.extend((1..=workers).map(|number| (format!("huey-worker-{queue}-{number}").into(), pool)));
+        pools.push(Pool::new(vec![queue], workers));
+    }
+    let workers = names.len();
+    let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), pools, async_tasks, names));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
     let done = Arc::new(Done::default());
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
-    for number in 1..=workers {
-        let name: Arc<str> = format!("huey-worker-{number}").into();
-        crew.ends.join();
-        let work = |crew: &Arc<Crew>, name: &Arc<str>| {
-            // Left also if it panics: the last one to leave ends the settler.
-            let _leaves = Leaves(crew);
-            worker::work(crew, name);
-        };
-        spawn(&crew, &name, work).inspect_err(|_| crew.ends.leave())?;
+    for (name, pool) in &crew.names {
+        crew.hired(false, *pool);
+        engage(&crew, name, *pool)?;
+    }
+    if workers > 0 {
+        spawn(&crew, &"huey-deadlines".into(), |crew, _| late::keep_deadlines(crew))?;
     }
     if runs_async {
         #[cfg(feature = "tokio")]
@@ -76,11 +82,30 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     Ok(handle)
 }
 
+/// Another thread for a worker whose body does not return.
+pub(super) fn hire(crew: &Arc<Crew>, name: &str) -> Result<()> {
+    let pool = crew.pool_of(name).unwrap_or_default();
+    crew.hired(true, pool);
+    engage(crew, name, pool)
+}
+
+/// Starts the thread of a plain worker.
+fn engage(crew: &Arc<Crew>, name: &str, pool: usize) -> Result<()> {
+    crew.ends.join();
+    let work = move |crew: &Arc<Crew>, name: &Arc<str>| {
+        // Left also if it panics: the last one to leave ends the settler.
+        let _leaves = Leaves(crew);
+        worker::work(crew, name, pool);
+    };
+    spawn(crew, &name.into(), work).inspect_err(|_| drop(Leaves(crew)))
+}
+
 struct Leaves<'a>(&'a Crew);
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {
         self.0.ends.leave();
+        self.0.leave();
     }
 }
 
@@ -108,7 +133,7 @@ fn schedule(crew: &Arc<Crew>) {
     let mut seen = Version::default();
     while crew.bell.somebody_idle() {
         seen = crew.executor.storage.wait(seen, Timestamp::MAX);
-        crew.bell.ring();
+        crew.bell.ring_all();
         #[cfg(feature = "tokio")]
         crew.async_bell.notify_one();
     }
@@ -131,8 +156,8 @@ pub(crate) fn see_off(crew: &Arc<Crew>, grace: Duration) -> Result<()> {
         return Ok(());
     }
     let text = format!(
-        "the consumer stopped while {} still ran and did not look at its context: its job was given back, and may run \
-         beside it; call `ctx.checkpoint()?` in long bodies, or set a longer `grace`",
+        "the consumer stopped while {} still ran and did not look at its context: its job was given back, and waits until \
+         it returns or this process ends; call `ctx.checkpoint()?` in long bodies, or set a longer `grace`",
         stuck.join(", ")
     );
     Err(Error::new(ErrorKind::Timeout, text))

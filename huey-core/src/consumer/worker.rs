@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::batch::Paces;
 use super::crew::{Crew, Place};
+use super::late::Back;
 use crate::execute::End;
 use crate::signal::WorkerMark;
 use crate::store::StorageError;
@@ -14,41 +15,52 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Works until the crew stops claiming.
-pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>) {
+pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, pool: usize) {
     let _mark = WorkerMark::new(crew.executor.waiters.key());
-    let mut hand = Hand { crew, name, place: None, paces: Paces::default() };
+    let mut hand = Hand { crew, name, pool, place: None, paces: Paces::default() };
     let mut pause = FIRST_PAUSE;
+    crew.executor.hooks.startup(name);
     while !crew.is_stopping() {
         match hand.turn() {
-            Ok(true) => pause = FIRST_PAUSE,
-            Ok(false) => crew.bell.wait(None),
-            Err(StorageError::Closed) => break,
+            Ok(Turn::Ran) => pause = FIRST_PAUSE,
+            Ok(Turn::Nothing) => crew.bell.wait(pool, None),
+            Ok(Turn::Replaced) | Err(StorageError::Closed) => break,
             Err(error) => {
                 tracing::error!(worker = %name, %error, "nothing could be claimed; trying again");
-                crew.bell.wait(Some(pause));
+                crew.bell.wait(pool, Some(pause));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
     hand.put_down();
+    crew.executor.hooks.shutdown(name);
+}
+
+/// What came of looking for a job.
+enum Turn {
+    Ran,
+    Nothing,
+    /// The body took so long that another thread is in this one's place.
+    Replaced,
 }
 
 /// What a worker holds from one job to the next.
 struct Hand<'a> {
     crew: &'a Arc<Crew>,
     name: &'a Arc<str>,
+    pool: usize,
     /// The place of the last attempt, while its end waits for others to be settled with.
     place: Option<Place>,
     paces: Paces,
 }
 
 impl Hand<'_> {
-    /// One job, or none: whether there was one.
-    fn turn(&mut self) -> Result<bool, StorageError> {
-        let Some(job) = self.crew.next_job(|| self.paces.quick())? else {
+    /// One job, or none.
+    fn turn(&mut self) -> Result<Turn, StorageError> {
+        let Some(job) = self.crew.next_job(self.pool, || self.paces.quick())? else {
             // Another worker may have taken what was left of those that were claimed together.
             self.settle();
-            return Ok(false);
+            return Ok(Turn::Nothing);
         };
         let task = Arc::clone(&job.task);
         let (place, kit, attempt) = self.crew.begin(self.place.take(), job, self.name);
@@ -58,7 +70,18 @@ impl Hand<'_> {
             Err(end) => end,
         };
         self.paces.note(&task, monotonic().duration_since(begun));
-        let is_last = self.crew.shelf.is_empty();
+        let place = match self.crew.back(place) {
+            Back::InTime(place) => place,
+            Back::Late { needed: true } => {
+                self.crew.bell.ring_all();
+                return Ok(Turn::Ran);
+            }
+            Back::Late { needed: false } => {
+                self.crew.bell.ring_all();
+                return Ok(Turn::Replaced);
+            }
+        };
+        let is_last = self.crew.pools.get(self.pool).is_none_or(|pool| pool.shelf.is_empty());
         if matches!(end, End::NotBegun) {
             self.crew.settle(place, kit, end);
             // The job went back, and would be claimed again at once.
@@ -70,7 +93,7 @@ impl Hand<'_> {
         } else {
             self.crew.settle(place, kit, end);
         }
-        Ok(true)
+        Ok(Turn::Ran)
     }
 
     /// Settles what was put off, and gives back the place.

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::Span;
 
 use super::context::Context;
+use super::hooks::ExecuteHooks;
 use super::panic::take_place;
 use crate::enqueue::panic_text;
 use crate::task::{Body, Call, Data, Failure};
@@ -59,6 +61,7 @@ pub(crate) struct Attempt {
     pub(crate) args: Vec<u8>,
     pub(crate) data: Data,
     pub(crate) context: Context,
+    pub(crate) hooks: Arc<ExecuteHooks>,
 }
 
 impl Attempt {
@@ -70,6 +73,11 @@ impl Attempt {
     fn call(self) -> (&'static Body, Call, Context) {
         let context = self.context.clone();
         (self.body, Call { args: self.args, data: self.data, context: Arc::new(self.context) }, context)
+    }
+
+    /// The deadline of a plain body, which nobody can stop at it.
+    pub(crate) fn plain_deadline(&self) -> Option<Instant> {
+        self.context.deadline().filter(|_| matches!(self.body, Body::Plain(_)))
     }
 
     /// What the body logs stands in this span.
@@ -85,18 +93,23 @@ impl Attempt {
         )
     }
 
-    /// Runs a plain body on this thread. One that ends past its deadline is late, whatever it says.
+    /// Runs a plain body on this thread, between its hooks. One that ends past its deadline is late, whatever it says.
     pub(crate) fn run(self) -> End {
         let _in_span = self.span().entered();
+        let hooks = Arc::clone(&self.hooks);
+        let may_begin = hooks.before(&self.context);
         let (body, call, context) = self.call();
-        let end = match body {
-            Body::Plain(body) => End::of(catch_unwind(AssertUnwindSafe(|| body(&call)))),
-            Body::Async(_) => End::Unknown(
+        let end = match (may_begin, body) {
+            (Err(end), _) => end,
+            (Ok(()), Body::Plain(body)) => End::of(catch_unwind(AssertUnwindSafe(|| body(&call)))),
+            (Ok(()), Body::Async(_)) => End::Unknown(
                 "it is an async task, and this program was built without the feature `tokio` of huey".into(),
             ),
         };
         let counts = matches!(end, End::Value(_) | End::Failed(Failure::Failed { .. }));
-        if counts && context.is_late() { End::Late } else { end }
+        let end = if counts && context.is_late() { End::Late } else { end };
+        hooks.after(&context, &end);
+        end
     }
 }
 
@@ -106,27 +119,52 @@ mod asynchronous {
     use std::pin::Pin;
     use std::task::{self, Poll};
 
-    use super::{AssertUnwindSafe, Attempt, Body, Context, End, Span, catch_unwind};
+    use super::{Arc, AssertUnwindSafe, Attempt, Body, Context, End, ExecuteHooks, Instant, Span, catch_unwind};
     use crate::task::BodyFuture;
 
     /// The body of an async task, its panics contained. It is in its span whenever it is polled or dropped.
     pub(crate) struct AsyncBody {
         future: Option<BodyFuture>,
+        hooks: Arc<ExecuteHooks>,
+        context: Context,
         span: Span,
     }
 
+    impl AsyncBody {
+        /// The attempt is over, whatever ended it.
+        pub(crate) fn over(&self, end: &End) {
+            let _in_span = self.span.enter();
+            self.hooks.after(&self.context, end);
+        }
+
+        pub(crate) fn deadline(&self) -> Option<Instant> {
+            self.context.deadline()
+        }
+    }
+
     impl Attempt {
-        /// The body's future, and the context it runs in. A plain body is run to its end here.
-        pub(crate) fn start(self) -> Result<(AsyncBody, Context), End> {
+        /// The body's future, behind its first hooks. A plain body is run to its end here.
+        pub(crate) fn start(self) -> Result<AsyncBody, End> {
             if let Body::Plain(_) = self.body {
                 return Err(self.run());
             }
             let span = self.span();
+            let hooks = Arc::clone(&self.hooks);
+            let may_begin = span.in_scope(|| hooks.before(&self.context));
             let (body, call, context) = self.call();
             let Body::Async(body) = body else { return Err(End::Interrupted) };
-            match catch_unwind(AssertUnwindSafe(|| body(call))) {
-                Ok(future) => Ok((AsyncBody { future: Some(future), span }, context)),
-                Err(panic) => Err(End::of(Err(panic))),
+            let made = may_begin
+                .and_then(|()| catch_unwind(AssertUnwindSafe(|| body(call))).map_err(|panic| End::of(Err(panic))));
+            let mut started = AsyncBody { future: None, hooks, context, span };
+            match made {
+                Ok(future) => {
+                    started.future = Some(future);
+                    Ok(started)
+                }
+                Err(end) => {
+                    started.over(&end);
+                    Err(end)
+                }
             }
         }
     }

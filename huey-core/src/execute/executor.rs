@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::attempt::{Attempt, End};
 use super::context::{About, Context, Stop};
+use super::hooks::ExecuteHooks;
+use super::trouble::Trouble;
 use crate::enqueue::{Pipeline, Registration, Registry, Tail, explain_missing};
 use crate::error::TaskError;
 use crate::id::JobId;
 use crate::job::{Head, Origin};
 use crate::signal::{Signal, SignalKind, Signals, Waiters};
-use crate::store::{CHORD, Claimed, Lease, Storage};
+use crate::store::{CHORD, Claimed, Lease, Storage, StorageError};
 use crate::task::{Data, Durability, Failure, Options, StoredArgs};
 use crate::time::Timestamp;
 
@@ -26,6 +28,8 @@ pub(crate) struct Executor {
     pub(crate) waiters: Waiters,
     pub(crate) data: Data,
     pub(crate) defaults: Options,
+    pub(crate) hooks: Arc<ExecuteHooks>,
+    pub(crate) trouble: Trouble,
     /// The way of the next steps of chains.
     pub(super) pipeline: Arc<Pipeline>,
     slots: Mutex<Slots>,
@@ -67,10 +71,12 @@ pub(crate) struct Kit {
     pub(super) worker: Arc<str>,
     /// The steps that follow it.
     pub(super) tail: Option<Arc<Tail>>,
+    /// Whether its attempt is settled while the body runs on.
+    pub(super) runs_on: bool,
 }
 
 impl Executor {
-    pub(crate) fn new(pipeline: Arc<Pipeline>, registry: Registry, data: Data) -> Self {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, registry: Registry, data: Data, hooks: ExecuteHooks) -> Self {
         super::panic::install();
         Self {
             storage: Arc::clone(&pipeline.storage),
@@ -78,6 +84,8 @@ impl Executor {
             signals: Arc::clone(&pipeline.signals),
             waiters: pipeline.waiters.clone(),
             data,
+            hooks: Arc::new(hooks),
+            trouble: Trouble::default(),
             defaults: pipeline.defaults,
             pipeline,
             slots: Mutex::default(),
@@ -89,6 +97,11 @@ impl Executor {
     /// Whether jobs run where they are enqueued.
     pub(crate) fn is_immediate(&self) -> bool {
         self.pipeline.is_immediate()
+    }
+
+    /// Notes an error of the storage, for whoever asks how the consumers are.
+    pub(crate) fn note_trouble(&self, error: &StorageError) {
+        self.trouble.note(self.storage.clock().now(), error);
     }
 
     /// From now on attempts run there, too.
@@ -160,6 +173,7 @@ impl Executor {
             registration,
             worker: Arc::clone(worker),
             tail: tail.as_ref().ok().cloned().flatten(),
+            runs_on: false,
         };
         if claimed.rescued && !kit.is_chord() {
             self.emit(&kit, SignalKind::Rescued, None, None, None);
@@ -201,7 +215,8 @@ impl Executor {
             owner,
             reporter: Some((Arc::clone(self), kit.lease)),
         });
-        let attempt = Attempt { body: &registration.task.body, args, data: self.data.clone(), context };
+        let (body, data) = (&registration.task.body, self.data.clone());
+        let attempt = Attempt { body, args, data, context, hooks: Arc::clone(&self.hooks) };
         (kit, Ok(attempt))
     }
 
@@ -248,6 +263,24 @@ impl Kit {
 
     pub(crate) fn id(&self) -> JobId {
         self.lease.id
+    }
+
+    pub(crate) fn task(&self) -> &str {
+        &self.task
+    }
+
+    /// When it was claimed.
+    pub(crate) fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    pub(crate) fn worker(&self) -> &str {
+        &self.worker
+    }
+
+    /// To be settled though its body runs on.
+    pub(crate) fn running_on(self) -> Self {
+        Self { runs_on: true, ..self }
     }
 }
 

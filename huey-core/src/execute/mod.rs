@@ -9,9 +9,11 @@ mod control;
 mod executor;
 mod follow;
 mod gather;
+mod hooks;
 mod panic;
 mod retry;
 mod settle;
+mod trouble;
 
 #[cfg(feature = "tokio")]
 pub(crate) use attempt::AsyncBody;
@@ -19,3 +21,5 @@ pub(crate) use attempt::{Attempt, End};
 pub use context::{Context, context_of};
 pub(crate) use control::misanswered;
 pub(crate) use executor::{Executor, Kit, Stopper};
+pub use hooks::AttemptOutcome;
+pub(crate) use hooks::ExecuteHooks;

@@ -121,6 +121,26 @@ impl Executor {
         }
     }
 
+    /// Lets go of what an attempt held whose body ran on after its settle. It goes by lease, so it may be repeated.
+    pub(crate) fn let_go(&self, lease: Lease) {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            match self.storage.commit(Transition::LetGo(vec![lease]), Commit::RELAXED) {
+                Err(error) if is_passing(&error) => {
+                    self.note_trouble(&error);
+                    tracing::error!(job = %lease.id, %error, "what a late body held could not be let go of yet");
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                // Whoever opens the storage again finds nothing held.
+                Ok(_) | Err(StorageError::Closed) => return,
+                Err(error) => {
+                    return tracing::error!(job = %lease.id, %error, "what a late body held could not be let go of");
+                }
+            }
+        }
+    }
+
     /// Commits until the storage has an answer. Settling goes by lease, so it may be repeated.
     fn insist(&self, all: &[(Kit, Settling)], how: Commit) -> Insisted {
         let mut pause = Duration::from_millis(10);
@@ -128,6 +148,7 @@ impl Executor {
         loop {
             match self.storage.commit(transition(all.iter().map(|(kit, settling)| (kit, settling))), how) {
                 Err(error) if is_passing(&error) => {
+                    self.note_trouble(&error);
                     tracing::error!(%error, "an attempt could not be settled yet");
                     repeated = true;
                     std::thread::sleep(pause);
@@ -258,7 +279,19 @@ impl Settling {
 fn transition<'a>(all: impl IntoIterator<Item = (&'a Kit, &'a Settling)>) -> Transition {
     let settlement =
         |(kit, one): (&Kit, &Settling)| Settlement { lease: kit.lease, verdict: one.decided.verdict.clone() };
-    Transition::Settle(all.into_iter().map(settlement).collect())
+    let (mut settlements, mut runs_on) = (Vec::new(), false);
+    for (kit, one) in all {
+        runs_on |= kit.runs_on;
+        settlements.push(settlement((kit, one)));
+    }
+    // One whose body runs on is settled by itself.
+    match settlements.pop() {
+        Some(one) if runs_on && settlements.is_empty() => Transition::Overrun(Box::new(one)),
+        last => {
+            settlements.extend(last);
+            Transition::Settle(settlements)
+        }
+    }
 }
 
 /// Logs that the storage gave no answer that settles these attempts.

@@ -15,7 +15,7 @@ use crate::codec;
 use crate::error::{Error, ErrorKind, Result, TaskError};
 use crate::execute::Executor;
 use crate::id::JobId;
-use crate::signal::{News, Subscription, Waiting, is_worker_of};
+use crate::signal::{News, Subscription, Waiting, is_worker_of, note_await};
 use crate::state::JobState;
 use crate::store::{Answer, Commit, Ended, Missing, Outcome, Progress, Query, Row, StorageError, Transition};
 use crate::task::Definition;
@@ -284,10 +284,11 @@ impl<O: DeserializeOwned> Future for WaitForJob<O> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        match self.waiting.as_ref().and_then(|waiting| waiting.poll(context.waker())) {
-            Some(news) => Poll::Ready(self.handle.hear(&news)),
-            None => Poll::Pending,
+        if let Some(news) = self.waiting.as_ref().and_then(|waiting| waiting.poll(context.waker())) {
+            return Poll::Ready(self.handle.hear(&news));
         }
+        note_await();
+        Poll::Pending
     }
 }
 

@@ -132,6 +132,10 @@ pub(super) fn replay(
 ) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
     let replayed = match state.work_of(of) {
+        // What its body holds is not free yet.
+        Some(work) if stands_still(work) && state.lingering.holds(work.item.counter) => {
+            Replayed::Not(JobState::Running)
+        }
         Some(work) if stands_still(work) => {
             let old = work.item.counter;
             decided.so_far.ended.insert(old);

@@ -11,7 +11,7 @@ use super::state::State;
 use super::unique::Gate;
 use super::work::{Flags, Phase, WorkItem};
 use super::{Fetch, query};
-use super::{control, flow, queues, values};
+use super::{control, flow, linger, queues, values};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::store::{NewChord, NewJob, Outcome, Placed, StorageError, Transition};
@@ -40,6 +40,8 @@ pub(crate) struct SoFar {
     pub(super) taken: HashMap<Bytes, JobId>,
     /// Jobs that ended, and hold no key any more but for a time.
     pub(super) ended: HashSet<u64>,
+    /// Jobs whose bodies run on, and which hold their keys therefore.
+    pub(super) lingering: HashSet<u64>,
     /// How many members have arrived at a chord.
     pub(super) arrived: HashMap<u64, usize>,
     /// Chords whose time has come.
@@ -71,7 +73,7 @@ pub(crate) fn decide(
         Transition::Claim { queues, tasks, most, many, keep } => {
             claim::Claim { state, fetch, now, keep }.decide(&queues, &tasks, most, &many)
         }
-        Transition::Settle(settlements) => settle::settle(state, fetch, settlements, now),
+        Transition::Settle(settlements) => settle::settle(state, fetch, settlements, false, now),
         Transition::Heartbeat(leases) => {
             let alive = leases.iter().map(|lease| settle::running(state, *lease).is_some()).collect();
             Ok(Decided { outcome: Some(Outcome::Alive(alive)), ..Decided::default() })
@@ -87,6 +89,8 @@ pub(crate) fn decide(
         Transition::Replay { of, job } => control::replay(state, fetch, of, *job, now),
         Transition::Revoke { task, mark } => Ok(control::revoke(state, task, mark, now)),
         Transition::Progress { lease, progress } => control::progress(state, fetch, lease, progress),
+        Transition::Overrun(settlement) => settle::settle(state, fetch, vec![*settlement], true, now),
+        Transition::LetGo(leases) => Ok(linger::let_go(state, &leases)),
         Transition::Take { id } => take(state, fetch, id, now),
     }
 }

@@ -48,6 +48,8 @@ pub(crate) enum Item {
     Arrival { chord: u64, place: u32, arrival: Arrival },
     /// A queue whose jobs are not given out.
     Pause { queue: String },
+    /// The claim of a job whose body runs on though the attempt is settled. It stands before the settled work.
+    Lingering { counter: u64, claim: u32 },
 }
 
 /// The name of an item that can be dropped.
@@ -66,6 +68,7 @@ pub(crate) enum Key {
     Chord(u64),
     /// By the name of the queue.
     Pause(String),
+    Lingering(u64),
 }
 
 /// A held unique key. It goes with its holder's end, unless it is held for a time.

@@ -11,6 +11,7 @@ mod flow;
 mod homes;
 mod index;
 mod item;
+mod linger;
 mod names;
 mod past;
 mod place;
@@ -27,6 +28,7 @@ mod work;
 
 pub(crate) use decide::{Decided, decide};
 pub(crate) use item::{Effect, Item, Key};
+pub(crate) use linger::let_go_of;
 pub(crate) use place::Place;
 pub(crate) use query::answer;
 pub(crate) use state::{Inherited, State};

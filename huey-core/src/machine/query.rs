@@ -12,7 +12,7 @@ use super::{Fetch, body, queues, values};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::state::JobState;
-use crate::store::{Answer, CHORD, Counts, Ended, List, Missing, Query, Row, Rows, StorageError};
+use crate::store::{Answer, Backlog, CHORD, Counts, Ended, List, Missing, Query, Row, Rows, StorageError};
 use crate::time::Timestamp;
 
 pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timestamp) -> Result<Answer, StorageError> {
@@ -27,6 +27,7 @@ pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timest
         Query::Schedules => Answer::Schedules(schedule::rows(state)),
         Query::Arrivals { chord, from } => Answer::Arrivals(chord::arrivals(state, fetch, chord, from)?),
         Query::Revocation(task) => Answer::Revocation(control::revocation(state, &task, now)),
+        Query::Backlog { queues } => Answer::Backlog(backlog(state, &queues)),
         Query::Value(key) => Answer::Value(values::value(state, fetch, &key, now)?),
         Query::Keys { prefix, after, most } => Answer::Keys(values::keys(state, &prefix, after.as_deref(), most, now)),
         Query::Queues => Answer::Queues(queues::rows(state)),
@@ -144,6 +145,23 @@ fn counts(state: &State, queues: &[String], tasks: &[String]) -> Counts {
         }
     }
     counts
+}
+
+/// Jobs looked at of each priority of a task, for the one that has waited longest.
+const FIRSTS: usize = 64;
+
+fn backlog(state: &State, queues: &[String]) -> Backlog {
+    let queues: Vec<u32> = queues.iter().filter_map(|queue| state.names.number(queue)).collect();
+    let firsts = queues.iter().flat_map(|queue| state.ready.firsts(*queue, FIRSTS));
+    let oldest = firsts.filter_map(|counter| state.work(counter)).map(|work| work.item.at).min();
+    let holds = |work: &&Work| match work.item.phase {
+        Phase::Running => true,
+        _ => work.listed == Listed::Ready && queues.contains(&work.item.queue),
+    };
+    let suspects = state.suspects.iter().filter_map(|counter| state.work(*counter)).filter(holds);
+    let mut suspects: Vec<JobId> = suspects.map(|work| work.item.id(state.salt)).collect();
+    suspects.sort();
+    Backlog { oldest, suspects }
 }
 
 /// Jobs looked at for one page. Those that have ended are read from the journal.

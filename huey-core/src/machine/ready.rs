@@ -72,6 +72,20 @@ impl Ready {
         queues
     }
 
+    /// The first jobs of each priority in the lanes of a queue.
+    pub(crate) fn firsts(&self, queue: u32, most: usize) -> Vec<u64> {
+        let mut firsts = Vec::new();
+        for (_, turns) in self.lanes(queue) {
+            let mut from = Turn(0);
+            while let Some(first) = turns.range(from..).next() {
+                let end = Turn((first.0 >> 48).saturating_add(1) << 48);
+                firsts.extend(turns.range(*first..end).take(most).map(|turn| turn.counter()));
+                from = end;
+            }
+        }
+        firsts
+    }
+
     /// Every job in a lane: queue, task, counter.
     #[cfg(feature = "testing")]
     pub(crate) fn all_ready(&self) -> impl Iterator<Item = (u32, u32, u64)> + '_ {

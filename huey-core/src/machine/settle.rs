@@ -8,7 +8,7 @@ use super::decide::{Decided, Refusal};
 use super::item::{Effect, Item, Note};
 use super::state::State;
 use super::work::{Phase, Work, WorkItem};
-use super::{Fetch, body, chord, flow};
+use super::{Fetch, body, chord, flow, linger};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
@@ -23,10 +23,12 @@ pub(super) fn running(state: &State, lease: Lease) -> Option<&Work> {
     state.work_of(lease.id).filter(|work| work.item.phase == Phase::Running && work.item.claim == lease.claim)
 }
 
+/// Ends attempts. The bodies of those that are `late` run on.
 pub(super) fn settle(
     state: &State,
     fetch: &dyn Fetch,
     settlements: Vec<Settlement>,
+    late: bool,
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
@@ -40,6 +42,10 @@ pub(super) fn settle(
             continue;
         };
         decided.touched.push(work.item.counter);
+        if late {
+            decided.effects.push(linger::begin(&work.item));
+            decided.so_far.lingering.insert(work.item.counter);
+        }
         all.push(Some(settle_one(state, fetch, work, verdict, now, &mut decided)?));
     }
     decided.outcome = Some(Outcome::Settled(all));
@@ -76,7 +82,7 @@ fn settle_one(
     };
     let error = if let Verdict::Dead { error, .. } = &verdict { Some(error.clone()) } else { None };
     let mut settled = settle_job(fetch, work, verdict, now, decided, &waits)?;
-    if settled.state.is_ended() {
+    if settled.state.is_ended() && !decided.so_far.lingering.contains(&before.counter) {
         decided.so_far.ended.insert(before.counter);
     }
     match (settled.state, next) {

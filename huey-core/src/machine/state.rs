@@ -11,6 +11,7 @@ use super::flow::Flows;
 use super::homes::Homes;
 use super::index::{Index, Target};
 use super::item::ScheduleItem;
+use super::linger::Lingering;
 use super::names::Names;
 use super::past::Past;
 use super::place::Place;
@@ -67,6 +68,7 @@ pub(crate) struct State {
     pub(crate) schedules: BTreeMap<String, (ScheduleItem, Place)>,
     pub(crate) flows: Flows,
     pub(crate) chords: Chords,
+    pub(crate) lingering: Lingering,
     /// Tasks whose jobs are discarded.
     pub(crate) revocations: BTreeMap<String, (Revocation, Place)>,
     /// Queues whose jobs are not given out.
@@ -202,7 +204,7 @@ impl State {
 
     /// Puts a complete waiting job where it is to be found.
     fn list(&mut self, counter: u64) {
-        let held = self.is_held(counter);
+        let held = self.is_held(counter) || self.lingering.holds(counter);
         let horizon = self.horizon;
         let Some(work) = self.work_mut(counter) else { return };
         let complete = !work.home.is_none() && !work.body.is_none();

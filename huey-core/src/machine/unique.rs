@@ -71,6 +71,11 @@ impl Uniques {
         self.remove(&key)
     }
 
+    /// The key that a job holds until it ends.
+    pub(super) fn key_of(&self, holder: u64) -> Option<&[u8]> {
+        self.holders.get(&holder).map(Vec::as_slice)
+    }
+
     /// Up to `most` keys whose time is over.
     pub(crate) fn late(&self, now: Timestamp, most: usize) -> Vec<Vec<u8>> {
         self.ends.iter().take_while(|(end, _)| *end < now).take(most).map(|(_, key)| key.clone()).collect()
@@ -78,14 +83,16 @@ impl Uniques {
 
     /// Computes anew what is kept twice.
     #[cfg(feature = "testing")]
-    pub(super) fn check(&self, phase: impl Fn(u64) -> Option<Phase>) -> Result<(), String> {
+    pub(super) fn check(
+        &self,
+        phase: impl Fn(u64) -> Option<Phase>,
+        lingers: impl Fn(u64) -> bool,
+    ) -> Result<(), String> {
         for (key, held) in &self.keys {
             let (listed, runs) = (self.holders.get(&held.holder) == Some(key), phase(held.holder));
             let sound = match held.hold {
                 Hold::Until(end) => self.ends.contains(&(end, key.clone())),
-                Hold::Pending | Hold::Active => {
-                    listed && matches!(runs, Some(Phase::Waiting | Phase::Running | Phase::Parked))
-                }
+                Hold::Pending | Hold::Active => listed && (runs.is_some_and(Phase::is_open) || lingers(held.holder)),
             };
             if !sound {
                 return Err(format!("the unique key {key:?} is {held:?}, its holder {runs:?}"));
@@ -153,16 +160,17 @@ impl Gate<'_> {
     /// The job that holds a key now, with its work if it waits and could be replaced.
     fn holder(&self, key: &[u8], decided: &Decided) -> Option<(JobId, Option<WorkItem>)> {
         let held = self.state.uniques.get(key)?;
+        let lingers = self.state.lingering.holds(held.holder) || decided.so_far.lingering.contains(&held.holder);
         if decided.so_far.ended.contains(&held.holder) && !matches!(held.hold, Hold::Until(_)) {
             return None;
         }
         let id = super::work::id_of(held.made, held.holder, self.state.salt);
         let work = self.state.work(held.holder).map(|work| work.item);
         let waits = work.filter(|work| matches!(work.phase, Phase::Waiting | Phase::Parked));
-        let replaceable = waits.filter(|work| !work.flags.in_flow());
+        let replaceable = waits.filter(|work| !work.flags.in_flow() && !lingers);
         let holds = match held.hold {
             Hold::Pending => waits.is_some(),
-            Hold::Active => work.is_some(),
+            Hold::Active => work.is_some() || lingers,
             Hold::Until(end) => self.now <= end,
         };
         holds.then_some((id, replaceable))

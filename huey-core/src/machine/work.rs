@@ -27,6 +27,13 @@ pub(crate) enum Phase {
     Awaiting,
 }
 
+impl Phase {
+    /// Whether the job has not ended.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Waiting | Self::Running | Self::Parked)
+    }
+}
+
 /// The work as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkItem {
@@ -137,8 +144,8 @@ impl WorkItem {
     }
 
     /// The work once its lease is void because the process is gone, if that changes it. `begun` is the newest claim
-    /// that is known to have begun.
-    pub(crate) fn taken_back(mut self, begun: Option<u32>, now: Timestamp) -> Option<Self> {
+    /// that is known to have begun, `ran_on` the claim whose body ran on after its settle.
+    pub(crate) fn taken_back(mut self, begun: Option<u32>, ran_on: Option<u32>, now: Timestamp) -> Option<Self> {
         // The claim itself may have been lost with the process: the note of what began survives where the journal's
         // last entries do not.
         let crashed = match (self.phase, begun) {
@@ -154,6 +161,11 @@ impl WorkItem {
                 self.flags = self.flags.with_rescued(true);
             }
             None if self.phase == Phase::Running => self.attempts = self.attempts_before(),
+            // Its attempt was settled before, and is not taken over; but the process died while the body still ran.
+            None if self.phase == Phase::Waiting && ran_on.is_some() && begun == ran_on => {
+                self.crashes = self.crashes.saturating_add(1);
+                return Some(self);
+            }
             None => return None,
         }
         self.phase = Phase::Waiting;

@@ -9,8 +9,8 @@ use crate::consumer::Inline;
 use crate::enqueue::{EnqueueHook, EnqueueRequest, HookResult, Pipeline, Registered, Registration, Registry, RunNow};
 #[expect(unused_imports, reason = "named by the documentation")]
 use crate::error::Error;
-use crate::error::Result;
-use crate::execute::Executor;
+use crate::error::{BoxError, Result};
+use crate::execute::{AttemptOutcome, Context, ExecuteHooks, Executor};
 use crate::periodic::{Ticker, check_zones};
 use crate::signal::{ReceiverResult, Signal, SignalKind, Signals, Waiters};
 use crate::store::{Memory, OpenStorage, StorageOptions};
@@ -38,6 +38,7 @@ use crate::time::Clock;
 pub struct HueyBuilder {
     hooks: Vec<Box<dyn EnqueueHook>>,
     signals: Signals,
+    execute: ExecuteHooks,
     data: Data,
     named: Vec<&'static Registration>,
     defaults: Options,
@@ -75,6 +76,65 @@ impl HueyBuilder {
     /// How long a receiver may take before it is logged as slow. 10 milliseconds unless set.
     pub fn slow_receiver(mut self, threshold: Duration) -> Self {
         self.signals.warn_after(threshold);
+        self
+    }
+
+    /// Calls `hook` with the name of each worker of a consumer as it starts, on its thread: those of plain tasks, and
+    /// the one thread of async tasks. An error or a panic is logged, and harms nothing.
+    ///
+    /// ```
+    /// use huey_core::{Huey, Memory};
+    ///
+    /// let huey = Huey::builder()
+    ///     .on_startup(|worker| println!("{worker} starts"))
+    ///     .on_shutdown(|worker| println!("{worker} stops"))
+    ///     .open(Memory::new())?;
+    /// huey.consumer().workers(2).run_until_idle()?;
+    /// # Ok::<(), huey_core::Error>(())
+    /// ```
+    pub fn on_startup<R: ReceiverResult>(mut self, hook: impl Fn(&str) -> R + Send + Sync + 'static) -> Self {
+        self.execute.add_startup(hook);
+        self
+    }
+
+    /// Calls `hook` with the name of each worker as it stops, on its thread. An error or a panic is logged, and harms
+    /// nothing.
+    pub fn on_shutdown<R: ReceiverResult>(mut self, hook: impl Fn(&str) -> R + Send + Sync + 'static) -> Self {
+        self.execute.add_shutdown(hook);
+        self
+    }
+
+    /// Calls `hook` before each attempt, on the thread that runs it and in its span. An error is what a body's would
+    /// be: the body does not run and the attempt has failed, or was canceled by a [`Cancel`](crate::Cancel). A panic is
+    /// an attempt that failed, too. Later hooks are not asked then; post-execute hooks are. Before async bodies it must not block.
+    ///
+    /// ```
+    /// use huey_core::{Cancel, Huey, Memory};
+    ///
+    /// let huey = Huey::builder()
+    ///     .pre_execute(|ctx| match ctx.header("tenant") {
+    ///         Some("closed") => Err(Cancel::because("the tenant is gone").into()),
+    ///         _ => Ok(()),
+    ///     })
+    ///     .post_execute(|ctx, outcome| println!("{} of {}: {outcome:?}", ctx.attempt(), ctx.id()))
+    ///     .open(Memory::new())?;
+    /// # Ok::<(), huey_core::Error>(())
+    /// ```
+    pub fn pre_execute(
+        mut self,
+        hook: impl Fn(&Context) -> std::result::Result<(), BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.execute.add_before(hook);
+        self
+    }
+
+    /// Calls `hook` after each attempt with what it came to, on the thread that ran it, before that is stored; for a body
+    /// that ignores its deadline, once it returns. An error or a panic is logged, and harms nothing.
+    pub fn post_execute<R: ReceiverResult>(
+        mut self,
+        hook: impl Fn(&Context, &AttemptOutcome) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.execute.add_after(hook);
         self
     }
 
@@ -223,7 +283,7 @@ impl HueyBuilder {
         let storage = storage.open_storage(self.storage)?;
         let (signals, waiters) = (Arc::new(self.signals), Waiters::default());
         let pipeline = Arc::new(Pipeline::new(storage, signals, waiters, self.hooks, self.defaults));
-        let executor = Executor::new(Arc::clone(&pipeline), registry.clone(), self.data);
+        let executor = Executor::new(Arc::clone(&pipeline), registry.clone(), self.data, self.execute);
         let ticker = Arc::new(Ticker::new(Arc::clone(&pipeline), registry));
         let (executor, process) = (Arc::new(executor), std::process::id());
         let inner = Arc::new_cyclic(|inner| {

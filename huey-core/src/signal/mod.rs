@@ -11,4 +11,6 @@ pub use receivers::ReceiverResult;
 pub(crate) use receivers::Signals;
 pub use subscription::Subscription;
 pub(crate) use waiters::{Final, News, Waiters, Waiting};
-pub(crate) use worker_mark::{WorkerMark, is_worker_of};
+#[cfg(feature = "tokio")]
+pub(crate) use worker_mark::take_await;
+pub(crate) use worker_mark::{WorkerMark, is_worker_of, note_await};

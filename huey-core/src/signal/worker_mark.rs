@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 thread_local! {
     static QUEUE: Cell<usize> = const { Cell::new(0) };
+    static AWAITS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// While it lives, this thread works for the queue with that key.
@@ -24,4 +25,15 @@ impl Drop for WorkerMark {
 /// Whether this thread works for the queue with that key.
 pub(crate) fn is_worker_of(queue: usize) -> bool {
     QUEUE.get() == queue
+}
+
+/// The future that is polled on this thread waits for a job.
+pub(crate) fn note_await() {
+    AWAITS.set(true);
+}
+
+/// Whether one waited since this was asked last.
+#[cfg(feature = "tokio")]
+pub(crate) fn take_await() -> bool {
+    AWAITS.replace(false)
 }

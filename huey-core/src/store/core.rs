@@ -104,11 +104,16 @@ impl<L: Log> Core<L> {
         let running = medium.running();
         let begun = begun(running.left());
         let mut effects = Vec::new();
+        for counter in self.state.lingering.counters() {
+            effects.extend(machine::let_go_of(&self.state, counter));
+        }
         if self.journal.last() == 0 {
             effects.push(Effect::Put(Item::Meta { salt: salt(), reserved: 0 }));
         }
         for work in self.state.all_work() {
-            let back = work.item.taken_back(begun.get(&work.item.counter).copied(), now);
+            let counter = work.item.counter;
+            let ran_on = self.state.lingering.claim(counter);
+            let back = work.item.taken_back(begun.get(&counter).copied(), ran_on, now);
             effects.extend(back.map(Item::Work).map(Effect::Put));
         }
         self.write(&effects)?;

@@ -97,9 +97,17 @@ impl Survey {
                     .copied()
                     .or_else(|| (work.phase == Phase::Running && work.flags.at_most_once()).then_some(work.claim));
                 let half = state.work(work.counter).is_none_or(Work::is_half);
-                (!half).then(|| Item::Work(work.taken_back(begun, self.now).unwrap_or(work)))
+                (!half).then(|| {
+                    Item::Work(work.taken_back(begun, state.lingering.claim(work.counter), self.now).unwrap_or(work))
+                })
             }
             Item::Body(counter, _) | Item::Note(counter, _) if state.work(counter).is_none_or(Work::is_half) => None,
+            // No body runs on elsewhere.
+            Item::Lingering { .. } => None,
+            Item::Unique(item) if state.lingering.holds(item.holder) => {
+                let open = state.work(item.holder).is_some_and(|work| work.item.phase.is_open());
+                open.then_some(Item::Unique(item))
+            }
             other => Some(other),
         }
     }

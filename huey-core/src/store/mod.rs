@@ -43,7 +43,7 @@ pub use memory::Memory;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use storage::{
-    Answer, Commit, Counts, Done, List, Missing, OpenStorage, Query, QueueInfo, Rows, Storage, StorageError,
+    Answer, Backlog, Commit, Counts, Done, List, Missing, OpenStorage, Query, QueueInfo, Rows, Storage, StorageError,
     StorageOptions, Version,
 };
 pub use transition::{

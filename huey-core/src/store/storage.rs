@@ -131,6 +131,11 @@ pub enum Query {
     },
     /// The queues that hold jobs or are paused, by name.
     Queues,
+    /// How long jobs of these queues have waited, and what holds them up.
+    Backlog {
+        /// The queues.
+        queues: Vec<String>,
+    },
 }
 
 impl Query {
@@ -165,6 +170,18 @@ pub enum Answer {
     Keys(Vec<String>),
     /// The queues.
     Queues(Vec<QueueInfo>),
+    /// What waits.
+    Backlog(Backlog),
+}
+
+/// How long jobs have waited that may run now, and what holds them up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// When the job was due that has waited longest: of the first ones of each priority of each task, so that this costs
+    /// nothing where many wait.
+    pub oldest: Option<Timestamp>,
+    /// Jobs one crash short of their limit that run or may run now, with nothing beside them.
+    pub suspects: Vec<JobId>,
 }
 
 /// Which jobs a listing asks for.

@@ -136,6 +136,11 @@ pub enum Transition {
         /// The job.
         id: JobId,
     },
+    /// Ends an attempt whose body runs on: as [`Settle`](Self::Settle) does, but what the attempt holds stays held, and
+    /// its job is not claimed again, until it is [let go](Self::LetGo) of or the process ends.
+    Overrun(Box<Settlement>),
+    /// The bodies under these leases, which had been overrun, have returned. Repeating it finds nothing held.
+    LetGo(Vec<Lease>),
 }
 
 impl Transition {
@@ -156,7 +161,7 @@ impl Transition {
     }
 }
 
-/// What became of a transition: the variant of the same name.
+/// What became of a transition: the variant of the same name; an overrun is answered as a settle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -212,6 +217,8 @@ pub enum Outcome {
     Noted(bool),
     /// The row of the job whose result was dropped.
     Taken(Option<Box<Row>>),
+    /// For each lease, in order, whether its body had run on until now.
+    LetGo(Vec<bool>),
 }
 
 /// Stores a value for a time. Repeating it stores it again; if it was to be stored only where there is none, a repeated one

@@ -50,6 +50,13 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Lingering(counter)) => {
+                if let Some(old) = self.lingering.remove(*counter) {
+                    self.homes.lose(old);
+                    self.list(*counter);
+                    self.stirred = true;
+                }
+            }
             Effect::Drop(Key::Unique(key)) => {
                 if let Some(old) = self.uniques.remove(key) {
                     self.homes.lose(old);
@@ -76,6 +83,12 @@ impl State {
             Item::Flow(item) => self.flows.put(item, place),
             Item::Chord { counter, settled, members } => self.chords.put(*counter, *settled, members, place),
             Item::Arrival { chord, place: member, .. } => self.chords.arrive(*chord, *member, place),
+            Item::Lingering { counter, claim } => {
+                self.unlist(*counter);
+                let old = self.lingering.put(*counter, *claim, place);
+                self.list(*counter);
+                old
+            }
             Item::Revocation { task, mark } => {
                 let old = self.revocations.insert(task.clone(), (*mark, place));
                 old.map(|(_, place)| place).unwrap_or_default()
@@ -108,8 +121,11 @@ impl State {
         old
     }
 
-    /// A job ended, and with it what it held.
+    /// A job ended, and with it what it held, unless its body runs on.
     fn free_unique(&mut self, counter: u64) {
+        if self.lingering.holds(counter) {
+            return;
+        }
         if let Some(old) = self.uniques.end(counter) {
             self.homes.lose(old);
         }
@@ -218,6 +234,7 @@ impl State {
             Item::Flow(item) => self.flows.home(item.last),
             Item::Chord { counter, .. } => self.chords.home(*counter),
             Item::Arrival { chord, place, .. } => self.chords.arrival(*chord, *place),
+            Item::Lingering { counter, .. } => self.lingering.home(*counter),
             Item::Revocation { task, .. } => self.revocations.get(task).map(|(_, home)| *home),
             Item::Pause { queue } => self.paused.get(queue).copied(),
             Item::Schedule(item) => self.schedules.get(&item.name).map(|(_, home)| *home),

@@ -17,7 +17,7 @@ impl State {
         self.check_slab()?;
         self.check_waiting()?;
         let phase = |counter| self.work(counter).map(|work| work.item.phase);
-        self.uniques.check(phase)?;
+        self.uniques.check(phase, |counter| self.lingering.holds(counter))?;
         self.chords.check(phase)?;
         self.values.check()?;
         self.check_results()
@@ -37,6 +37,7 @@ impl State {
         places.extend(self.revocations.values().map(|(_, home)| *home));
         places.extend(self.flows.homes());
         places.extend(self.chords.homes());
+        places.extend(self.lingering.homes());
         places.extend(self.uniques.all().map(|(_, held)| held.home));
         places.retain(|place| !place.is_none());
         places
@@ -94,7 +95,7 @@ impl State {
             if item.is_suspect() && matches!(item.phase, Phase::Waiting | Phase::Running) {
                 suspects.insert(item.counter);
             }
-            let held = self.is_held(item.counter);
+            let held = self.is_held(item.counter) || self.lingering.holds(item.counter);
             let listed = match work.listed {
                 Listed::Ready => ready.insert((item.queue, item.task, item.counter)) && !held,
                 Listed::Due => {
@@ -160,6 +161,7 @@ impl State {
         same("given up", &self.given_up, &other.given_up)?;
         same("flows", &self.flows, &other.flows)?;
         same("chords", &self.chords, &other.chords)?;
+        same("lingering", &self.lingering, &other.lingering)?;
         same("schedules", &self.schedules, &other.schedules)?;
         let uniques = |state: &Self| state.uniques.all().map(|(key, held)| (key.clone(), *held)).collect::<Vec<_>>();
         same("unique keys", &uniques(self), &uniques(other))?;

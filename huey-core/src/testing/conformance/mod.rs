@@ -27,6 +27,7 @@ mod enqueues;
 mod flows;
 mod kit;
 mod lives;
+mod overruns;
 mod queues;
 mod schedules;
 mod uniques;
@@ -99,6 +100,7 @@ pub const CHECKS: &[&[Check]] = &[
     values::CHECKS,
     claims::CHECKS,
     endings::CHECKS,
+    overruns::CHECKS,
     waits::CHECKS,
     lives::CHECKS,
 ];

@@ -1,0 +1,34 @@
+//! What went wrong with the storage last.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::StorageError;
+use crate::time::Timestamp;
+
+/// The last error of the storage, and whether nothing could be done since.
+#[derive(Default)]
+pub(crate) struct Trouble {
+    last: Mutex<Option<(Timestamp, String)>>,
+    fails: AtomicBool,
+}
+
+impl Trouble {
+    pub(crate) fn note(&self, at: Timestamp, error: &StorageError) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error.to_string()));
+        self.fails.store(true, Ordering::SeqCst);
+    }
+
+    /// Something was done.
+    pub(crate) fn over(&self) {
+        if self.fails.load(Ordering::Relaxed) {
+            self.fails.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// The last error and when, and whether nothing could be done since.
+    pub(crate) fn last(&self) -> (Option<(Timestamp, String)>, bool) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (last, self.fails.load(Ordering::SeqCst))
+    }
+}

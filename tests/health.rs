@@ -1,0 +1,124 @@
+//! How a consumer says it is.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use huey::store::{OpenStorage, Storage, StorageOptions};
+use huey::testing::{Fault, SimDisk, inspected};
+use huey::{HealthStatus, Huey, JobState, Timestamp, VirtualClock, task};
+use support::{LONG, Stage, queue, queue_with};
+
+#[task(timeout = "20ms")]
+fn deaf(#[data] stage: &Stage) {
+    stage.note("deaf");
+    stage.pass();
+}
+
+#[task]
+fn gated(#[data] stage: &Stage) {
+    stage.note("gated");
+    stage.pass();
+}
+
+#[task]
+async fn gated_async(#[data] stage: &Stage) {
+    stage.note("gated");
+    stage.pass_async().await;
+}
+
+#[test]
+fn health_tells_what_each_worker_runs_and_how_long_jobs_wait() {
+    let clock = VirtualClock::starting_at(Timestamp::from_micros(1_000_000_000));
+    let (huey, _, stage) = queue_with(|builder| builder.clock(clock.clock()));
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    let idle = consumer.health();
+    assert_eq!((idle.status, idle.reasons.len(), idle.oldest_waiting), (HealthStatus::Ok, 0, None));
+    assert!(idle.workers.len() == 1 && idle.workers[0].runs.is_none());
+    let plain = gated::enqueue(&huey).unwrap();
+    let other = gated_async::enqueue(&huey).unwrap();
+    stage.wait_notes(2);
+    let _later = gated::job().delay(Duration::from_secs(90)).enqueue(&huey).unwrap();
+    let _waits = gated::job().priority(3).enqueue(&huey).unwrap();
+    clock.advance(Duration::from_mins(1));
+    let health = consumer.health();
+    let runs = health.workers[0].runs.clone().unwrap();
+    assert_eq!(
+        (runs.id, runs.since, runs.task.as_str()),
+        (plain.id(), Timestamp::from_micros(1_000_000_000), "health::gated")
+    );
+    assert_eq!(health.workers[0].name, "huey-worker-1");
+    assert_eq!(health.running_async.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id()]);
+    assert_eq!((health.status, health.oldest_waiting), (HealthStatus::Ok, Some(Duration::from_mins(1))));
+    stage.open();
+    consumer.shutdown().wait().unwrap();
+}
+
+#[test]
+fn bodies_that_ignore_their_deadlines_are_seen_in_health() {
+    let (huey, _, stage) = queue();
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    for status in [HealthStatus::Degraded, HealthStatus::Failing] {
+        let late = deaf::enqueue(&huey).unwrap();
+        assert_eq!(late.wait(LONG).unwrap_err().ending(), Some(JobState::Dead));
+        let health = consumer.health();
+        assert_eq!(health.status, status);
+        assert!(health.reasons[0].contains(&late.id().to_string()), "{:?}", health.reasons);
+        assert!(health.late.iter().any(|one| one.id == late.id()));
+    }
+    stage.open();
+    gated::enqueue(&huey).unwrap().wait(LONG).unwrap();
+    consumer.wait_idle().unwrap();
+    consumer.shutdown().wait().unwrap();
+}
+
+#[test]
+fn a_storage_that_is_closed_is_seen_in_health_and_ends_no_process() {
+    let (huey, ..) = queue();
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    huey.close().unwrap();
+    let health = consumer.health();
+    assert_eq!(health.status, HealthStatus::Failing);
+    assert!(health.reasons.iter().any(|why| why.contains("closed")), "{:?}", health.reasons);
+    consumer.shutdown().wait().unwrap();
+}
+
+struct Open(Arc<dyn Storage>);
+
+impl OpenStorage for Open {
+    fn open_storage(self, _: StorageOptions) -> huey::Result<Arc<dyn Storage>> {
+        Ok(self.0)
+    }
+}
+
+#[test]
+fn a_storage_error_ends_no_worker_and_is_seen_in_health() {
+    let disk = SimDisk::new(7);
+    let (storage, _inspector) = inspected(disk.medium(), StorageOptions::default()).unwrap();
+    let stage = Stage::new();
+    stage.open();
+    let huey = Huey::builder().data_arc(stage).open(Open(storage)).unwrap();
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    gated::enqueue(&huey).unwrap().wait(LONG).unwrap();
+    assert_eq!(consumer.health().status, HealthStatus::Ok);
+    disk.fail_opens(1_000);
+    disk.fault_at(0, Fault::Fail);
+    while consumer.health().last_storage_error.is_none() {
+        let _ = gated::enqueue(&huey);
+    }
+    assert_eq!(consumer.health().status, HealthStatus::Failing);
+    disk.fail_opens(0);
+    disk.no_fault();
+    let after = loop {
+        if let Ok(after) = gated::enqueue(&huey) {
+            break after;
+        }
+    };
+    after.wait(LONG).unwrap();
+    consumer.wait_idle().unwrap();
+    let health = consumer.health();
+    assert_eq!(health.status, HealthStatus::Degraded, "it failed lately: {:?}", health.reasons);
+    consumer.shutdown().wait().unwrap();
+}
