@@ -158,7 +158,7 @@ mod tests {
         #[derive(Serialize, Deserialize, PartialEq, Debug)]
         struct Wrapped(u64);
         assert_eq!(again::<_, Wrapped>(&Wrapped(7)).unwrap(), Wrapped(7));
-        assert_eq!(again::<_, (u8, String)>(&(7, "x")).unwrap(), (7, "x".to_owned()));
+        assert_eq!(again::<_, (u8, String)>(&(7_u8, "x")).unwrap(), (7, "x".to_owned()));
         assert_eq!(again::<_, Option<u8>>(&Some(7_u8)).unwrap(), Some(7));
         for bytes in [encode("k", "7"), encode("k", &7.0), encode("k", &true), encode("k", &[7]), encode("k", &())] {
             assert_eq!(integer_of(&bytes.unwrap()), None);
