@@ -74,6 +74,8 @@ mod guides {
     struct Enqueue;
     #[doc = include_str!("../docs/schedules.md")]
     struct Schedules;
+    #[doc = include_str!("../docs/limits.md")]
+    struct Limits;
     #[doc = include_str!("../docs/flows.md")]
     struct Flows;
     #[doc = include_str!("../docs/coming-from-huey.md")]

@@ -78,7 +78,7 @@ pub(crate) fn encode_result<E: Serialize>(value: Result<&[u8], &E>) -> Result<Ve
 
 /// Bytes that are stored as they are. A plain `Vec<u8>` would go through serde one byte at a time. In text they are
 /// hexadecimal digits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
 impl std::ops::Deref for Bytes {

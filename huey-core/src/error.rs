@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Bytes;
 use crate::time::Timestamp;
 
 /// `Result` with the error of this crate.
@@ -46,6 +47,7 @@ pub(crate) enum ErrorKind {
     Ended(crate::state::JobState),
     NoSuchJob,
     Closed,
+    Locked { keys: Vec<Bytes> },
 }
 
 impl Error {
@@ -169,6 +171,20 @@ impl Error {
     #[must_use]
     pub fn is_would_block(&self) -> bool {
         matches!(self.0.kind, ErrorKind::WouldBlock)
+    }
+
+    /// Another attempt holds the lock. A body that returns this error is attempted again once the lock is free.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Locked { .. })
+    }
+
+    /// The keys of the locks that the attempt asked for; the last is held.
+    pub(crate) fn locked_keys(&self) -> Option<&[Bytes]> {
+        match &self.0.kind {
+            ErrorKind::Locked { keys } => Some(keys),
+            _ => None,
+        }
     }
 
     /// The queue has been closed.

@@ -30,7 +30,7 @@ pub use enqueue::{
     Registered, group,
 };
 pub use error::{BoxError, Error, Result, TaskError};
-pub use execute::{AttemptOutcome, Context};
+pub use execute::{AttemptOutcome, Context, LockGuard};
 pub use handle::{AsCompleted, ChainHandle, GroupHandle, JobHandle, JobInfo, WaitForGroup, WaitForJob, as_completed};
 pub use id::JobId;
 pub use job::{Job, Origin, Step};
@@ -55,9 +55,10 @@ pub mod __private {
     pub use crate::enqueue::{Decorator, HookFn, Registered, Registration, closure, named_hook};
     pub use crate::execute::context_of;
     pub use crate::task::{
-        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Hidden, Kept, Missed, Need,
-        OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope, Shown, Storable,
-        StoredArgs, TakesFrom, Task, UniqueRule, Upgrade, check_cron, check_every, encode_key, kind, shown, upgraded,
+        Body, BodyFuture, Call, Continues, Data, Definition, Delivery, Durability, Failure, Hidden, Kept, LimitRule,
+        Missed, Need, OnConflict, Options, OrUnit, Otherwise, Overlap, Probe, Returnable, Returned, Schedule, Scope,
+        Shown, Storable, StoredArgs, TakesFrom, Task, UniqueRule, Upgrade, check_cron, check_every, encode_key, kind,
+        shown, upgraded,
     };
     pub use crate::{Context, EnqueueManyFuture, Huey, Job, JobHandle, Result, Step};
 }

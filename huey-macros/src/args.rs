@@ -10,6 +10,7 @@ use syn::{Expr, ExprPath, Ident, LitStr, Path, Token, parenthesized, token};
 
 use crate::errors::Errors;
 use crate::keys::{self, Form, KEYS, Key, Value};
+use crate::limits::Limit;
 use crate::schedule::Schedule;
 use crate::unique::Unique;
 use crate::values::{self, Setting};
@@ -26,6 +27,7 @@ pub(crate) struct Args {
     pub(crate) decorator: Option<Expr>,
     pub(crate) hooks: Vec<Expr>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) schedule: Schedule,
     /// The options, by the names of their fields.
     pub(crate) settings: Vec<(Ident, Setting)>,
@@ -107,6 +109,9 @@ impl Args {
                 Some(Key { form: Form::Unique, .. }) => {
                     self.unique = Some(Unique::read(name.span(), list.clone(), errors));
                 }
+                Some(key @ Key { form: Form::Limit(what), .. }) => {
+                    self.limits.extend(Limit::listed(*what, key, name, list.clone(), errors));
+                }
                 Some(key) => errors.at(name, format!("`{name}` takes one value: write `{}`", key.example)),
                 None => {}
             },
@@ -129,6 +134,7 @@ impl Args {
             Form::Decorator => errors.at(value, format!("a decorator is the path of a `static`: write `{example}`")),
             Form::Hooks => errors.at(value, format!("`hooks` takes a list: write `{example}`")),
             Form::Unique => errors.at(value, format!("`unique` takes a list: write `{example}`, or `unique` alone")),
+            Form::Limit(what) => self.limits.extend(Limit::assigned(what, key, name, value, errors)),
             Form::Schedule(part) => self.schedule.take(part, key, name, value, errors),
             Form::Option(form) => {
                 if let Some(setting) = errors.keep(values::setting(key, form, value)) {

@@ -186,6 +186,7 @@ fn registration(task: &Task) -> TokenStream {
         let rule = unique.rule(name, &p);
         quote_spanned!(unique.span.unwrap_or_else(Span::call_site)=> unique: ::core::option::Option::Some(#rule),)
     });
+    let limits = task.args.limits.iter().map(|limit| limit.option(name, &p));
     let (schedule, check) = task.args.schedule.tokens(&p);
     let needs = task.params.iter().filter_map(|param| match param {
         Param::Data(ty) => Some(quote!(#p::Need::of::<#ty>())),
@@ -225,7 +226,7 @@ fn registration(task: &Task) -> TokenStream {
             version: #version,
             upgrade: #upgrade,
             output: #output,
-            options: #p::Options { #(#settings,)* #unique ..#p::Options::NONE },
+            options: #p::Options { #(#settings,)* #unique #(#limits)* ..#p::Options::NONE },
             needs: &[#(#needs),*],
             schedule: #schedule,
             body: __BODY,

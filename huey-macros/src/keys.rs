@@ -1,5 +1,7 @@
 //! The table of keys. An option of one value is added by one line here and a field of the same name in `Options`.
 
+use crate::limits::What;
+
 /// What a key is.
 #[derive(Clone, Copy)]
 pub(crate) enum Form {
@@ -17,6 +19,8 @@ pub(crate) enum Form {
     Hooks,
     /// What makes the task's jobs unique.
     Unique,
+    /// What the task's jobs are limited by.
+    Limit(What),
     /// A part of the task's schedule.
     Schedule(Part),
     /// The path of the `huey` crate.
@@ -85,6 +89,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("decorator", Form::Decorator, "decorator = CRITICAL"),
     key("hooks", Form::Hooks, "hooks(audit, polite)"),
     key("unique", Form::Unique, "unique(by(user))"),
+    key("lock", Form::Limit(What::Lock), "lock = \"ledger\""),
+    key("max_running", Form::Limit(What::MaxRunning), "max_running = 4"),
+    key("rate", Form::Limit(What::Rate), "rate(100, \"1s\")"),
     key("cron", Form::Schedule(Part::Cron), "cron = \"*/5 * * * *\""),
     key("tz", Form::Schedule(Part::Tz), "tz = \"Europe/Berlin\""),
     key("every", Form::Schedule(Part::Every), "every = \"5m\""),

@@ -5,12 +5,14 @@
 //! of a task as keeps them from causing others (`fallback`).
 
 mod args;
+mod by;
 mod checks;
 mod duration;
 mod errors;
 mod expand;
 mod fallback;
 mod keys;
+mod limits;
 mod model;
 mod schedule;
 mod signature;
@@ -83,6 +85,9 @@ use quote::quote;
 /// | `max_delay = "1h"` | the longest wait before a retry |
 /// | `jitter = 0.1` | an `f64` from 0 to 1: the part of a wait by which it may be changed at random |
 /// | `unique` | at most one job of the task waits or runs at a time; an enqueue beside it gets that one |
+/// | `lock = "ledger"` | one job at a time of all tasks that name the lock; `lock(by(account))` for each value of these arguments, `lock("ledger", by(account))` both |
+/// | `max_running = 4` | at most so many of the task run at once; `max_running(1, by(user))` for each value of these arguments |
+/// | `rate(100, "1s")` | at most so many are begun in any span of this length; `rate("mailgun", 100, "1s")` of all tasks that name it, `by(user)` for each value |
 /// | `unique(by(user), scope = pending, on_conflict = reject)` | one for each value of these arguments; `key = path` takes a function of `&welcome`; `scope` is `pending`, `active` or `window("1h")`, `on_conflict` is `existing`, `reject` or `replace` |
 /// | `cron = "*/5 * * * *"` | makes a job at these times, of a task without stored arguments: minute, hour, day of the month, month and weekday, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly` |
 /// | `tz = "Europe/Berlin"` | the time zone of `cron`, by its IANA name; UTC if there is none; checked when the queue is opened |

@@ -1,18 +1,18 @@
 //! The key `unique`: by what the jobs of a task are told apart, how long a key is held, and what becomes of a second one.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprPath, Ident, LitStr, Token, parenthesized, token};
 
-use crate::checks;
+use crate::by;
 use crate::duration;
 use crate::errors::Errors;
 use crate::keys::nearest;
-use crate::model::{Field, Param};
+use crate::model::Param;
 
 /// What `unique` was given.
 #[derive(Default)]
@@ -136,50 +136,18 @@ impl Unique {
 
     /// Whether the arguments that it names are the function's.
     pub(crate) fn validate(&self, params: &[Param], errors: &mut Errors) {
-        let By::Fields(named) = &self.by else { return };
-        let stored = params.iter().filter_map(|param| match param {
-            Param::Stored(Field { name, .. }) | Param::Broken(Some(name)) => Some(name.unraw().to_string()),
-            Param::Data(_) | Param::Context(_) | Param::Broken(None) => None,
-        });
-        let known: Vec<String> = stored.collect();
-        for name in named {
-            let word = name.unraw().to_string();
-            if known.contains(&word) {
-                continue;
-            }
-            let text = match nearest(&word, known.iter().map(String::as_str)) {
-                Some(near) => format!("`{word}` is no stored argument: did you mean `{near}`?"),
-                None if known.is_empty() => {
-                    format!("`{word}` is no stored argument, and the task has none: write `unique` alone")
-                }
-                None => format!("`{word}` is no stored argument, which are: {}", known.join(", ")),
-            };
-            errors.at(name, text);
+        if let By::Fields(named) = &self.by {
+            by::validate(named, params, "unique", errors);
         }
     }
 
     /// The rule, as the options hold it.
     pub(crate) fn rule(&self, task: &Ident, p: &TokenStream) -> TokenStream {
-        let args = Ident::new("args", Span::mixed_site());
-        let parts: Vec<TokenStream> = match &self.by {
-            By::Task => Vec::new(),
-            // Each by itself, so that the compiler points at the one that can be no part of a key.
-            By::Fields(fields) => fields
-                .iter()
-                .map(|field| {
-                    let here = Ident::new("args", args.span().located_at(field.span()));
-                    let encode = checks::across(field, &quote!(#p::encode_key));
-                    quote_spanned!(field.span()=> #encode(&#here.#field))
-                })
-                .collect(),
-            By::Function(path) => {
-                let here = Ident::new("args", args.span().located_at(path.span()));
-                let encode = checks::across(path, &quote!(#p::encode_key));
-                vec![quote_spanned!(path.span()=> #encode(&#path(#here)))]
-            }
+        let key = match &self.by {
+            By::Task => by::key(&[], task, p),
+            By::Fields(fields) => by::key(fields, task, p),
+            By::Function(path) => by::key_of(path, task, p),
         };
-        let key =
-            if parts.is_empty() { quote!(::std::vec::Vec::new()) } else { quote!(::std::vec![#(#parts),*].concat()) };
         let scope = match self.scope {
             Scope::Active => quote!(Active),
             Scope::Pending => quote!(Pending),
@@ -188,11 +156,7 @@ impl Unique {
         let conflict = self.on_conflict.as_ref().map_or_else(|| quote!(Existing), ToTokens::to_token_stream);
         quote! {
             #p::UniqueRule {
-                key: |#args| {
-                    let #args = #args.downcast_ref::<#task>()?;
-                    let _ = #args;
-                    ::core::option::Option::Some(#key)
-                },
+                key: #key,
                 scope: #p::Scope::#scope,
                 on_conflict: #p::OnConflict::#conflict,
             }

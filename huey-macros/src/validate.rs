@@ -44,6 +44,11 @@ pub(crate) fn task(function: Function, mut args: Args, errors: &mut Errors) -> T
             args.unique = None;
         }
     }
+    args.limits.retain(|limit| {
+        let before = errors.count();
+        limit.validate(&params, errors);
+        errors.count() == before
+    });
     if !function.sig.generics.params.is_empty() {
         // The types may name what the fallback does not have.
         output = parse_quote!(());

@@ -9,9 +9,10 @@ use super::batch::{Ends, MOST, Shelf};
 use super::bell::Bell;
 use super::config::Owner;
 use super::late::Hold;
-use crate::enqueue::tell_discarded;
+use crate::enqueue::{tell_discarded, tell_limited};
 use crate::execute::{Attempt, End, Executor, Kit, Stopper};
 use crate::periodic::Ticker;
+use crate::signal::SignalKind;
 use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
 use crate::task::Stopped;
 use crate::time::monotonic;
@@ -223,15 +224,19 @@ impl Crew {
     fn claim_now(&self, queues: &[String], tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
         let keep = self.executor.defaults.retention.unwrap_or(crate::job::KEEP);
         let transition = Transition::Claim { queues: queues.to_vec(), tasks, most, many, keep };
-        match self.executor.storage.commit(transition, Commit::RELAXED)? {
-            Outcome::Claimed { claimed, ended } => {
+        let Executor { storage, signals, waiters, .. } = &*self.executor;
+        let hears = |kind| signals.hears(kind);
+        let hold = hears(SignalKind::Locked) || hears(SignalKind::RateLimited) || hears(SignalKind::Scheduled);
+        match storage.commit(transition, Commit { hold, ..Commit::RELAXED })? {
+            Outcome::Claimed { claimed, ended, limited } => {
                 for end in ended {
-                    tell_discarded(
-                        &self.executor.signals,
-                        &self.executor.waiters,
-                        end,
-                        self.executor.storage.clock().now(),
-                    );
+                    tell_discarded(signals, waiters, end, storage.clock().now());
+                }
+                if hold && !limited.is_empty() {
+                    for one in &limited {
+                        tell_limited(signals, one, storage.clock().now());
+                    }
+                    storage.release(&limited.iter().map(|one| one.id).collect::<Vec<_>>());
                 }
                 Ok(claimed)
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::hook::EnqueueHook;
-use crate::task::{Delivery, Durability, OnConflict, Options, Scope, UniqueRule};
+use crate::task::{Delivery, Durability, LimitRule, OnConflict, Options, Scope, UniqueRule};
 
 /// A bundle of options and hooks that tasks name: `#[task(CRITICAL)]`.
 ///
@@ -129,6 +129,35 @@ impl Decorator {
     #[must_use]
     pub const fn unique(mut self, scope: Scope, on_conflict: OnConflict) -> Self {
         self.options.unique = Some(UniqueRule { key: |_| Some(Vec::new()), scope, on_conflict });
+        self
+    }
+
+    /// One job at a time holds the lock of this name while it runs, whatever its task.
+    #[must_use]
+    pub const fn lock(mut self, name: &'static str) -> Self {
+        self.options.lock = Some(LimitRule::lock(Some(name), |_| Some(Vec::new())));
+        self
+    }
+
+    /// At most so many jobs of each task run at once; 1 or more.
+    ///
+    /// # Panics
+    ///
+    /// For 0; in a `static`, when the program is compiled.
+    #[must_use]
+    pub const fn max_running(mut self, most: u32) -> Self {
+        self.options.max_running = Some(LimitRule::running(most, |_| Some(Vec::new())));
+        self
+    }
+
+    /// At most so many jobs are claimed in any span of this length, counted under this name for all tasks that give it.
+    ///
+    /// # Panics
+    ///
+    /// For 0 jobs or a span of no length; in a `static`, when the program is compiled.
+    #[must_use]
+    pub const fn rate(mut self, name: &'static str, most: u32, per: Duration) -> Self {
+        self.options.rate = Some(LimitRule::rate(Some(name), most, per, |_| Some(Vec::new())));
         self
     }
 

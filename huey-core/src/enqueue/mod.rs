@@ -9,6 +9,7 @@ mod group;
 mod hook;
 mod ids;
 mod immediate;
+mod keys;
 mod pipeline;
 mod registration;
 mod registry;
@@ -19,7 +20,7 @@ mod tick;
 
 pub use chain::{Chain, Follows};
 pub use decorator::Decorator;
-pub(crate) use discard::{emit_discarded, tell_discarded, tell_waiters};
+pub(crate) use discard::{emit_discarded, tell_discarded, tell_limited, tell_waiters};
 pub(crate) use flight::{After, Enqueued, Passed, Unstaged, panic_text};
 pub(crate) use flow::Stored;
 pub use group::{Group, Member, Mixed, group};

@@ -10,19 +10,20 @@ use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, Un
 use super::hook::{Decision, EnqueueHook};
 use super::ids::Ids;
 use super::immediate::{RunNow, run_now};
+use super::keys::{limits, unique_key};
 use super::registration::{Registered, Registration};
 use super::request::{EnqueueOutcome, EnqueueRequest};
 use super::tail::Part;
 use crate::codec::{self, Bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
-use crate::job::{Choices, Head, Job, Keyed, Origin, Terms};
+use crate::job::{Choices, Head, Job, Origin, Terms};
 use crate::signal::{Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::store::{
-    Answer, Body, Commit, Discarded, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition,
+    Answer, Body, Commit, Discarded, Limit, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition,
     UniqueKey,
 };
-use crate::task::{Definition, Delivery, Durability, Options, StoredArgs, Task, Unique, UniqueRule};
+use crate::task::{Definition, Delivery, Durability, Options, StoredArgs, Task};
 
 /// What jobs pass on their way in. One for each open queue.
 pub(crate) struct Pipeline {
@@ -279,8 +280,9 @@ impl Pipeline {
             self.proven.lock().unwrap_or_else(PoisonError::into_inner).insert(task.name);
         }
         let unique = unique_key(terms, |rule| rule.of(args), task.lasting_name())?;
+        let limits = limits(terms, args, task.lasting_name())?;
         let stored = StoredArgs { task: task.name, form: task.form(), bytes: &bytes };
-        new_job(stored, (id, origin), terms, unique, writes, part)
+        new_job(stored, (id, origin), terms, (unique, limits), writes, part)
     }
 
     /// What is stored of a step that fits no task of this program: as it is, past all hooks, to be parked when it is picked
@@ -300,7 +302,7 @@ impl Pipeline {
         let terms = Terms::settle(choices, &self.defaults, now);
         let notice = Notice::new(id, stored.task.to_owned(), origin, &terms, now);
         let unique = unique_key(&terms, |_| None, stored.task)?;
-        let job = new_job(stored, (id, origin), &terms, unique, Vec::new(), part)?;
+        let job = new_job(stored, (id, origin), &terms, (unique, Vec::new()), Vec::new(), part)?;
         Ok(Staged { job, after: After { callbacks: Vec::new(), notice } })
     }
 
@@ -436,7 +438,7 @@ fn new_job(
     stored: StoredArgs<'_>,
     (id, origin): (JobId, Origin),
     terms: &Terms,
-    unique: Option<UniqueKey>,
+    (unique, limits): (Option<UniqueKey>, Vec<Limit>),
     writes: Vec<(String, Bytes)>,
     part: Part,
 ) -> Result<NewJob> {
@@ -452,23 +454,9 @@ fn new_job(
         at_most_once: terms.delivery == Delivery::AtMostOnce,
         crash_limit: terms.crash_limit,
         unique,
+        limits,
         writes,
         flow: part.flow,
         body: Body { head: head.encode()?.into(), args: stored.bytes.to_vec().into(), rest: part.rest },
     })
-}
-
-/// The key that a job is to hold alone, as it is stored.
-fn unique_key(terms: &Terms, of: impl FnOnce(&UniqueRule) -> Option<Unique>, task: &str) -> Result<Option<UniqueKey>> {
-    let unique = match &terms.unique {
-        Keyed::Fixed(unique) => Some(unique.clone()),
-        Keyed::Rule(rule) => of(rule),
-        Keyed::No => None,
-    };
-    unique
-        .map(|unique| {
-            let key = unique.stored_key(task)?.into();
-            Ok(UniqueKey { key, scope: unique.scope, on_conflict: unique.on_conflict, keep: terms.keep })
-        })
-        .transpose()
 }

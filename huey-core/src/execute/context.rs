@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use super::executor::Executor;
+use super::lock::{self, LockGuard};
 use crate::id::JobId;
 use crate::job::Origin;
 use crate::signal::{Signal, SignalKind};
 use crate::store::{Commit, Lease, Outcome, Progress, Transition};
-use crate::task::{Call, Failure, Stopped};
+use crate::task::{Call, Failure, KeyPart, Stopped};
 use crate::time::monotonic;
 
 /// The running job, as its body sees it through a `#[ctx]` parameter.
@@ -43,8 +44,9 @@ struct Inner {
     stop: Stop,
     /// The queue's handle, which belongs to a module that this one does not know.
     pub(crate) owner: Option<Arc<dyn Any + Send + Sync>>,
-    /// Where it tells how far it is.
+    /// Where it tells how far it is, and asks for locks.
     reporter: Option<(Arc<Executor>, Lease)>,
+    locks: Arc<lock::Locks>,
 }
 
 /// Tells a running body to end. Shared by the context and those who may stop the attempt.
@@ -90,7 +92,8 @@ impl Context {
     pub(crate) fn new(about: About) -> Self {
         let deadline = about.timeout.and_then(|timeout| monotonic().checked_add(timeout));
         let About { id, task, queue, attempt, origin, headers, stop, owner, reporter, .. } = about;
-        Self(Arc::new(Inner { id, task, queue, attempt, origin, headers, deadline, stop, owner, reporter }))
+        let locks = Arc::default();
+        Self(Arc::new(Inner { id, task, queue, attempt, origin, headers, deadline, stop, owner, reporter, locks }))
     }
 
     /// A context of no job, to call a task's function by hand, as a unit test does: attempt 1, no deadline, never
@@ -214,6 +217,25 @@ impl Context {
             });
         }
         Ok(())
+    }
+
+    /// Takes a lock, which is named by a text, or by a tuple of a text and more: `ctx.lock("ledger")?`,
+    /// `ctx.lock(&("ledger", account))?`. A task that declares `lock = "ledger"`, or `lock("ledger", by(account))`, means the
+    /// same one. It is freed when the guard is dropped, and at the latest when the attempt ends, however that happens.
+    ///
+    /// It never waits: when the lock is held this is an error, and a body that returns it, as it is or as a source of another
+    /// one, is attempted again once the lock is free, and has it then. That attempt takes its place; none is spent. What the
+    /// body did before is done again, so take locks first.
+    ///
+    /// A lock that the attempt holds already is given again: it is free once all its guards are dropped, or, if the task
+    /// declares it, when the attempt ends. On a [detached](Self::detached) context every lock is free.
+    ///
+    /// # Errors
+    ///
+    /// [`is_locked`](crate::Error::is_locked) while another attempt holds it. When the storage cannot take it, or the key is
+    /// longer than 1,024 bytes.
+    pub fn lock<K: KeyPart + ?Sized>(&self, key: &K) -> crate::error::Result<LockGuard> {
+        lock::take(&self.0.locks, self.0.reporter.as_ref(), key, &self.0.stop)
     }
 
     pub(crate) fn owner(&self) -> Option<&Arc<dyn Any + Send + Sync>> {

@@ -32,6 +32,8 @@ pub enum AttemptOutcome {
     Interrupted,
     /// Its arguments or its data did not fit the task, for this reason.
     Parked(String),
+    /// It found a lock held, and comes again once that is free.
+    Locked,
 }
 
 impl AttemptOutcome {
@@ -43,6 +45,7 @@ impl AttemptOutcome {
             End::Failed(
                 Failure::Failed { message, .. } | Failure::Fatal { message, .. } | Failure::Unstorable(message),
             ) => Self::Failed(message.clone()),
+            End::Failed(Failure::Locked { .. }) => Self::Locked,
             End::Failed(Failure::Retry { after }) => Self::Retry(*after),
             End::Failed(Failure::Cancel { reason }) => Self::Canceled(reason.clone()),
             End::Failed(Failure::Stopped(Stopped::Canceled)) => Self::Canceled(Stopped::Canceled.to_string()),

@@ -9,6 +9,7 @@
 //! | a cancel asked for | canceled | `canceled` |
 //! | its deadline, retries left | retry, one spent | `timeout retrying`, and `scheduled` if it waits |
 //! | its deadline, none left | dead | `timeout dead` |
+//! | a lock that is held | waits for it, no attempt counted | `locked` |
 //! | the consumer's stop | put back, refunded; lost if at most once | `interrupted` |
 //! | arguments or data that do not fit | parked, no attempt counted | `parked` |
 
@@ -97,6 +98,10 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
                 Verdict::Returned { started: true }
             };
             Decided { cause: Some(cause), ..Decided::new(verdict, [Interrupted]) }
+        }
+        End::Failed(Failure::Locked { keys, why }) => {
+            let verdict = Verdict::Locked { keys };
+            Decided { cause: Some(why), ..Decided::new(verdict, [SignalKind::Locked]) }
         }
         End::Failed(Failure::Unreadable(why)) => parked(format!("its arguments do not fit the task: {why}")),
         End::Failed(Failure::MissingData(name)) => parked(format!("nobody provided its data of type `{name}`")),
@@ -212,6 +217,7 @@ mod tests {
         assert_eq!(ends(Failure::Stopped(Stopped::Canceled)), [Canceled]);
         assert_eq!(ends(Failure::Stopped(Stopped::Shutdown)), [Interrupted]);
         assert_eq!(ends(Failure::Stopped(Stopped::Deadline)), [Timeout, Retrying, Scheduled]);
+        assert_eq!(ends(Failure::Locked { keys: vec![], why: String::new() }), [SignalKind::Locked]);
         assert_eq!(ends(Failure::Unreadable(String::new())), [Parked]);
         assert_eq!(ends(Failure::MissingData("Mailer")), [Parked]);
     }

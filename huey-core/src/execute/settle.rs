@@ -23,7 +23,11 @@ impl Executor {
         // Whoever canceled it was told that it will not be attempted again; a value that it yields all the same stands.
         let canceled = kit.stop.reason() == Some(Stopped::Canceled);
         let end = match end {
-            End::Failed(Failure::Failed { .. } | Failure::Retry { .. }) | End::Interrupted | End::Late if canceled => {
+            End::Failed(Failure::Failed { .. } | Failure::Retry { .. } | Failure::Locked { .. })
+            | End::Interrupted
+            | End::Late
+                if canceled =>
+            {
                 End::Failed(Failure::Stopped(Stopped::Canceled))
             }
             end => end,
@@ -326,7 +330,7 @@ fn expected(verdict: &Verdict) -> Settled {
         Verdict::Dead { .. } => JobState::Dead,
         Verdict::Lost { .. } => JobState::Lost,
         Verdict::Parked { .. } => JobState::Parked,
-        Verdict::Retry { .. } | Verdict::Returned { .. } => JobState::Queued,
+        Verdict::Retry { .. } | Verdict::Returned { .. } | Verdict::Locked { .. } => JobState::Queued,
     };
     let next = match verdict {
         Verdict::Complete { next: Some(Next::Job(_)), .. }

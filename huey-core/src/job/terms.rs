@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::builder::{Choices, When};
-use crate::task::{Delivery, Durability, Options, Unique, UniqueRule};
+use crate::task::{Delivery, Durability, LimitRule, Options, Unique, UniqueRule};
 use crate::time::Timestamp;
 
 /// The queue of a job for which nobody named one.
@@ -38,6 +38,8 @@ pub(crate) struct Terms {
     pub(crate) delivery: Delivery,
     pub(crate) crash_limit: u8,
     pub(crate) unique: Keyed,
+    /// The lock, the bound and the rate of its task.
+    pub(crate) limits: [Option<LimitRule>; 3],
     pub(crate) keep: Duration,
 }
 
@@ -66,6 +68,7 @@ impl Terms {
                 (None, Some(rule)) => Keyed::Rule(rule),
                 (None, None) => Keyed::No,
             },
+            limits: [options.lock, options.max_running, options.rate],
             keep: options.retention.unwrap_or(KEEP),
         }
     }

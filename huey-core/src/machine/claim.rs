@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::decide::{Decided, Refusal};
 use super::item::{Effect, Item, Key, Note, ResultItem};
+use super::lock;
 use super::ready::Turn;
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
@@ -12,11 +13,11 @@ use super::{Fetch, body, control, flow, queues};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
-use crate::store::{Claimed, Discarded, Ended, Lease, Outcome, Revocation, Tasks};
+use crate::store::{Claimed, Discarded, Ended, Lease, Limited, LimitedBy, Outcome, Revocation, Tasks};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
-/// A claim ends at most so many jobs whose time is over. It stirs, so that whoever waits claims again.
+/// A claim ends, or puts in line, at most so many jobs. It stirs, so that whoever waits claims again.
 const MOST_ENDED: usize = 256;
 
 /// What deciding a claim needs.
@@ -33,13 +34,14 @@ impl Claim<'_> {
         let mut decided = Decided::default();
         let (mut claimed, mut ended) = (Vec::new(), Vec::new());
         let queues = queues::open(self.state, queues);
+        let mut limited = Vec::new();
         match self.suspicion(&queues) {
             Suspicion::Wait => {}
             Suspicion::Alone(suspects) => {
                 let wanted = Wanted::new(self.state, tasks);
                 let first = suspects.into_iter().filter(|work| wanted.takes(work.item.task));
                 if let Some(work) = first.min_by_key(|work| Turn::of(&work.item)) {
-                    self.pick_up(work, &mut claimed, &mut ended, &mut decided)?;
+                    self.pick_up(work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
                 }
             }
             Suspicion::None => {
@@ -47,19 +49,19 @@ impl Claim<'_> {
                 let mut alone = false;
                 for queue in queues {
                     let mut turns = Turns::new(self.state, queue, tasks);
-                    while claimed.len() < most as usize && ended.len() < MOST_ENDED && !alone {
+                    while claimed.len() < most as usize && ended.len() + decided.waits.len() < MOST_ENDED && !alone {
                         let Some(work) = turns.next() else { break };
                         alone = !many.takes(work.item.task);
                         if alone && !claimed.is_empty() {
                             break;
                         }
-                        self.pick_up(work, &mut claimed, &mut ended, &mut decided)?;
+                        self.pick_up(work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
                         alone &= !claimed.is_empty();
                     }
                 }
             }
         }
-        decided.outcome = Some(Outcome::Claimed { claimed, ended });
+        decided.outcome = Some(Outcome::Claimed { claimed, ended, limited });
         Ok(decided)
     }
 
@@ -85,6 +87,7 @@ impl Claim<'_> {
         work: &Work,
         claimed: &mut Vec<Claimed>,
         ended: &mut Vec<Discarded>,
+        limited: &mut Vec<Limited>,
         decided: &mut Decided,
     ) -> Result<(), Refusal> {
         let before = ended.len();
@@ -98,6 +101,11 @@ impl Claim<'_> {
             ended.push(self.lose(work, decided)?);
         } else if work.item.is_condemned() && !work.item.flags.has_follow_up() {
             ended.push(self.condemn(work, decided)?);
+        } else if work.item.is_condemned() {
+            // It is given out to be settled, and does not run.
+            claimed.push(self.start(work, decided)?);
+        } else if let lock::Free::No(by) = lock::ask(self.state, work, self.now, decided) {
+            limited.extend(by.map(|by| self.limited(work, by)).transpose()?);
         } else {
             claimed.push(self.start(work, decided)?);
         }
@@ -108,6 +116,16 @@ impl Claim<'_> {
             ended.extend(flow::fail(self.state, work.item.counter, &why, self.now, decided));
         }
         Ok(())
+    }
+
+    fn limited(&self, work: &Work, by: LimitedBy) -> Result<Limited, Refusal> {
+        Ok(Limited {
+            id: work.item.id(self.state.salt),
+            task: self.state.names.text(work.item.task),
+            queue: self.state.names.text(work.item.queue),
+            by,
+            head: body(self.fetch, work.body)?.head,
+        })
     }
 
     fn start(&self, work: &Work, decided: &mut Decided) -> Result<Claimed, Refusal> {

@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use super::chord;
 use super::claim;
-use super::item::{Effect, Item, Key};
+use super::item::{Effect, Item, Key, LimitsItem, Mark};
+use super::limit::Wait;
 use super::schedule;
 use super::settle;
 use super::state::State;
 use super::unique::Gate;
 use super::work::{Flags, Phase, WorkItem};
 use super::{Fetch, query};
-use super::{control, flow, linger, queues, values};
+use super::{control, flow, linger, lock, queues, values};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::store::{NewChord, NewJob, Outcome, Placed, StorageError, Transition};
@@ -27,6 +28,8 @@ pub(crate) struct Decided {
     pub(crate) touched: Vec<u64>,
     /// Jobs whose time has come with the end of another, the first of each pair.
     pub(crate) behind: Vec<(u64, u64)>,
+    /// Jobs that wait for a limit from now on.
+    pub(crate) waits: Vec<(u64, Wait)>,
     /// Whether it must be on the disk before its outcome is told, whatever level was asked for.
     pub(crate) sync: bool,
     /// What earlier parts of the transition did, which the state does not show yet.
@@ -46,6 +49,11 @@ pub(crate) struct SoFar {
     pub(super) arrived: HashMap<u64, usize>,
     /// Chords whose time has come.
     pub(super) due: HashSet<u64>,
+    /// Limits that its claims took: how many did, and one of them; the marks that it made under rates.
+    pub(super) gone: HashMap<Bytes, (u32, JobId)>,
+    pub(super) marks: HashMap<Bytes, (u32, Mark)>,
+    /// How many it put in the line of a limit.
+    pub(super) lined: HashMap<Bytes, u32>,
     /// Names that it added, in the order of their numbers.
     names: Vec<String>,
 }
@@ -92,6 +100,8 @@ pub(crate) fn decide(
         Transition::Overrun(settlement) => settle::settle(state, fetch, vec![*settlement], true, now),
         Transition::LetGo(leases) => Ok(linger::let_go(state, &leases)),
         Transition::Take { id } => take(state, fetch, id, now),
+        Transition::Lock { lease, key } => Ok(lock::lock(state, lease, key)),
+        Transition::Unlock { lease, key } => Ok(lock::unlock(state, lease, &key)),
     }
 }
 
@@ -186,6 +196,10 @@ fn store(state: &State, job: NewJob, decided: &mut Decided) {
         flow::begin(state, job.id, queue, flow, decided);
     }
     decided.touched.push(item.counter);
+    if !job.limits.is_empty() {
+        let limits = LimitsItem { counter: item.counter, declared: job.limits, awaited: Vec::new() };
+        decided.effects.push(Effect::Put(Item::Limits(limits)));
+    }
     decided.effects.push(Effect::Put(Item::Body(item.counter, job.body)));
     decided.effects.push(Effect::Put(Item::Work(item)));
     decided.effects.extend(values::write(job.writes));

@@ -6,7 +6,7 @@ use super::work::WorkItem;
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::id::JobId;
-use crate::store::{Arrival, Body, Ended, Progress, Revocation};
+use crate::store::{Arrival, Body, Ended, Limit, Progress, Revocation};
 use crate::time::Timestamp;
 
 /// One change of the state, complete in itself. A copy made by compaction is the same `Put`.
@@ -50,6 +50,12 @@ pub(crate) enum Item {
     Pause { queue: String },
     /// The claim of a job whose body runs on though the attempt is settled. It stands before the settled work.
     Lingering { counter: u64, claim: u32 },
+    /// What must be free before a job is claimed.
+    Limits(LimitsItem),
+    /// A lock that a body took, and the counter of its job.
+    Lock { key: Bytes, holder: u64 },
+    /// A part of what is noted of the claims under a rate.
+    Mark { key: Bytes, slot: u32, mark: Mark },
 }
 
 /// The name of an item that can be dropped.
@@ -69,6 +75,10 @@ pub(crate) enum Key {
     /// By the name of the queue.
     Pause(String),
     Lingering(u64),
+    /// A lock that a body took.
+    Lock(Bytes),
+    /// What is noted of the claims under a rate.
+    Rate(Bytes),
 }
 
 /// A held unique key. It goes with its holder's end, unless it is held for a time.
@@ -79,6 +89,26 @@ pub(crate) struct UniqueItem {
     pub(crate) holder: u64,
     pub(crate) made: u64,
     pub(crate) hold: Hold,
+}
+
+/// What must be free before a job is claimed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitsItem {
+    pub(crate) counter: u64,
+    /// What its task declares.
+    pub(crate) declared: Vec<Limit>,
+    /// Locks that its body asked for before it found one held, which it takes with its next claim.
+    pub(crate) awaited: Vec<Bytes>,
+}
+
+/// Claims that count as one instant: the last of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) count: u32,
+    /// When they count no more.
+    pub(crate) until: Timestamp,
 }
 
 /// A schedule.

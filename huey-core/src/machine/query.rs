@@ -73,8 +73,10 @@ fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageErr
     let note = note(fetch, work)?;
     let ended = Ended { error: note.error, cause: note.cause, ..Ended::default() };
     let is_held = state.is_held(work.item.counter);
+    let in_line = state.limits.wait(work.item.counter).filter(|_| work.listed == Listed::Limited);
+    let room = in_line.and_then(|wait| wait.due);
     let shown = match work.item.phase {
-        Phase::Waiting if work.listed == Listed::Due => JobState::Scheduled,
+        Phase::Waiting if work.listed == Listed::Due || room.is_some() => JobState::Scheduled,
         Phase::Waiting => JobState::Queued,
         // An end that is not durable and announced yet is not shown.
         Phase::Dead | Phase::Lost | Phase::Parked if is_held => JobState::Running,
@@ -87,6 +89,7 @@ fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageErr
     Ok(Row {
         stopping: work.item.flags.canceled(),
         progress: note.progress,
+        at: room.unwrap_or(work.item.at),
         ..row(state, &work.item, shown, ended, head)
     })
 }

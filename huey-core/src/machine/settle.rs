@@ -8,7 +8,7 @@ use super::decide::{Decided, Refusal};
 use super::item::{Effect, Item, Note};
 use super::state::State;
 use super::work::{Phase, Work, WorkItem};
-use super::{Fetch, body, chord, flow, linger};
+use super::{Fetch, body, chord, flow, linger, lock};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
@@ -81,7 +81,7 @@ fn settle_one(
         _ => None,
     };
     let error = if let Verdict::Dead { error, .. } = &verdict { Some(error.clone()) } else { None };
-    let mut settled = settle_job(fetch, work, verdict, now, decided, &waits)?;
+    let mut settled = settle_job(state, fetch, work, verdict, now, decided, &waits)?;
     if settled.state.is_ended() && !decided.so_far.lingering.contains(&before.counter) {
         decided.so_far.ended.insert(before.counter);
     }
@@ -106,6 +106,7 @@ fn settle_one(
 
 /// What becomes of the job itself.
 fn settle_job(
+    state: &State,
     fetch: &dyn Fetch,
     work: &Work,
     verdict: Verdict,
@@ -129,11 +130,24 @@ fn settle_job(
             ended(JobState::Canceled)
         }
         Verdict::Retry { delay, error, spend } => {
+            if !decided.so_far.lingering.contains(&before.counter) {
+                put.extend(lock::awaits_none(state, before.counter));
+            }
             let retried = before.retried + u32::from(spend);
             // One that was canceled meanwhile ends when it is picked up.
             let at = if before.flags.canceled() { now } else { now + delay };
             let item = WorkItem { phase: Phase::Waiting, at, retried, ..before };
             keep_note(put, item, error, None);
+            waits(item)
+        }
+        Verdict::Locked { keys } => {
+            let attempts = before.attempts_before();
+            let item = WorkItem { phase: Phase::Waiting, at: now, attempts, ..before };
+            let wait = lock::awaits(state, before.counter, keys, put);
+            put.push(Effect::Put(Item::Work(item)));
+            // One that was canceled meanwhile ends when it is picked up.
+            let wait = wait.filter(|_| !before.flags.canceled());
+            decided.waits.extend(wait.map(|wait| (before.counter, wait)));
             waits(item)
         }
         Verdict::Returned { started } => {

@@ -3,6 +3,7 @@
 mod apply;
 #[cfg(feature = "testing")]
 mod check;
+mod limits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,6 +12,7 @@ use super::flow::Flows;
 use super::homes::Homes;
 use super::index::{Index, Target};
 use super::item::ScheduleItem;
+use super::limit::Limits;
 use super::linger::Lingering;
 use super::names::Names;
 use super::past::Past;
@@ -33,6 +35,8 @@ pub(crate) struct Tally {
     pub(crate) scheduled: u64,
     /// Those of them that have been attempted.
     pub(crate) retrying: u64,
+    /// Waiting for a rate, scheduled ones not among them.
+    pub(crate) limited: u64,
     pub(crate) running: u64,
     pub(crate) parked: u64,
     /// Dead and lost.
@@ -41,8 +45,8 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn add_to(&self, counts: &mut Counts) {
-        counts.queued += self.waiting.saturating_sub(self.scheduled);
-        counts.scheduled += self.scheduled;
+        counts.queued += self.waiting.saturating_sub(self.scheduled + self.limited);
+        counts.scheduled += self.scheduled + self.limited;
         counts.retrying += self.retrying;
         counts.running += self.running;
         counts.parked += self.parked;
@@ -65,6 +69,7 @@ pub(crate) struct State {
     pub(crate) results: Results,
     pub(crate) values: Values,
     pub(crate) uniques: Uniques,
+    pub(crate) limits: Limits,
     pub(crate) schedules: BTreeMap<String, (ScheduleItem, Place)>,
     pub(crate) flows: Flows,
     pub(crate) chords: Chords,
@@ -176,12 +181,15 @@ impl State {
             self.list(counter);
             self.stirred = true;
         }
+        self.limits.ring(now);
+        self.wake();
     }
 
     pub(crate) fn hold(&mut self, counter: u64) {
         self.unlist(counter);
         self.held.insert(counter);
         self.list(counter);
+        self.wake();
     }
 
     /// Holds a job until another, which is held, is let go.
@@ -195,6 +203,7 @@ impl State {
     pub(crate) fn release(&mut self, counter: u64) {
         if self.held.remove(&counter) {
             self.list(counter);
+            self.wake();
             self.stirred = true;
             if let Some(behind) = self.behind.remove(&counter) {
                 self.release(behind);
@@ -215,13 +224,22 @@ impl State {
         if held && !due {
             return;
         }
-        work.listed = if due { Listed::Due } else { Listed::Ready };
         let item = work.item;
+        let in_line = !due && self.limits.join(&item);
+        let Some(work) = self.work_mut(counter) else { return };
+        work.listed = match (due, in_line) {
+            (true, _) => Listed::Due,
+            (false, true) => Listed::Limited,
+            (false, false) => Listed::Ready,
+        };
         if due {
             self.ready.add_due(&item);
             let tally = self.tallies.entry((item.queue, item.task)).or_default();
             tally.scheduled += 1;
             tally.retrying += u64::from(item.attempts > 0);
+        } else if in_line {
+            let limited = self.is_rate_limited(counter);
+            self.tallies.entry((item.queue, item.task)).or_default().limited += u64::from(limited);
         } else {
             self.ready.add_ready(&item);
         }
@@ -233,7 +251,16 @@ impl State {
         let (listed, item) = (std::mem::take(&mut work.listed), work.item);
         match listed {
             Listed::Nowhere => {}
-            Listed::Ready => self.ready.remove_ready(&item),
+            Listed::Ready => {
+                self.ready.remove_ready(&item);
+                self.limits.leave(&item);
+            }
+            Listed::Limited => {
+                let limited = self.is_rate_limited(counter);
+                self.limits.leave(&item);
+                let tally = self.tallies.entry((item.queue, item.task)).or_default();
+                tally.limited = tally.limited.saturating_sub(u64::from(limited));
+            }
             Listed::Due => {
                 self.ready.remove_due(&item);
                 let tally = self.tallies.entry((item.queue, item.task)).or_default();

@@ -204,4 +204,6 @@ pub(crate) enum Listed {
     Nowhere,
     Due,
     Ready,
+    /// In the line of a lock, a bound or a rate.
+    Limited,
 }

@@ -216,7 +216,7 @@ impl<L: Log> Core<L> {
     }
 
     pub(crate) fn next_due(&self) -> Timestamp {
-        self.state.ready.next_due().unwrap_or(Timestamp::MAX)
+        self.state.next_due().unwrap_or(Timestamp::MAX)
     }
 
     /// Why a read of the log failed, if one did since the last call.
@@ -281,7 +281,7 @@ impl<L: Log> Core<L> {
             self.check_space()?;
         }
         let fetch = WithBatch { journal: &self.journal, batch: &self.open };
-        let machine::Decided { effects, outcome, touched, behind, sync, .. } =
+        let machine::Decided { effects, outcome, touched, behind, waits, sync, .. } =
             machine::decide(&self.state, &fetch, transition, now)?;
         // Whatever cannot be stored is found before anything changes.
         let frames = effects.iter().map(encode_frame).collect::<Result<Vec<_>, _>>()?;
@@ -296,6 +296,9 @@ impl<L: Log> Core<L> {
         }
         for (effect, frame) in effects.iter().zip(&frames) {
             self.change_framed(effect, frame);
+        }
+        for (counter, wait) in waits {
+            self.state.wait_at(counter, wait);
         }
         if how.durability == Durability::Relaxed && !sync {
             self.show(&held);

@@ -15,6 +15,7 @@ mod export;
 mod findings;
 mod import;
 mod journal;
+mod limit;
 mod log;
 mod memory;
 mod new_job;
@@ -38,6 +39,7 @@ pub use engine::engine;
 pub use export::{export, verify};
 pub use findings::Findings;
 pub use import::import;
+pub use limit::{Limit, Limited, LimitedBy, Locking};
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
@@ -49,3 +51,5 @@ pub use storage::{
 pub use transition::{
     Claimed, Discarded, Ended, Lease, Outcome, Put, Row, Settled, Settlement, Tasks, Transition, Verdict,
 };
+
+pub use crate::task::LimitKind;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limit::Limit;
 use super::transition::Discarded;
 use crate::codec::Bytes;
 use crate::error::TaskError;
@@ -58,6 +59,8 @@ pub struct NewJob {
     pub crash_limit: u8,
     /// The key that it is to hold alone.
     pub unique: Option<UniqueKey>,
+    /// What must be free before it is claimed.
+    pub limits: Vec<Limit>,
     /// Values to store in the same commit, if the job is stored.
     pub writes: Vec<(String, Bytes)>,
     /// The chain it belongs to, if it does.

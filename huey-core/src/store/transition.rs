@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::control::{Canceled, Progress, Replayed, Rescheduled, Revocation};
+use super::limit::{Limited, Locking};
 use super::new_job::{Body, NewChord, NewJob, Next, Placed};
 use super::schedule::{Plan, Tick, Ticked};
 use crate::codec::Bytes;
@@ -141,6 +142,20 @@ pub enum Transition {
     Overrun(Box<Settlement>),
     /// The bodies under these leases, which had been overrun, have returned. Repeating it finds nothing held.
     LetGo(Vec<Lease>),
+    /// Takes a lock for an attempt that runs, if it is free. Repeating it finds it taken.
+    Lock {
+        /// The attempt's lease.
+        lease: Lease,
+        /// The lock's key.
+        key: Bytes,
+    },
+    /// Frees a lock that an attempt took. Repeating it finds nothing to free.
+    Unlock {
+        /// The attempt's lease.
+        lease: Lease,
+        /// The lock's key.
+        key: Bytes,
+    },
 }
 
 impl Transition {
@@ -190,6 +205,8 @@ pub enum Outcome {
         claimed: Vec<Claimed>,
         /// Jobs that ended at pick-up.
         ended: Vec<Discarded>,
+        /// Jobs that wait from now on for a lock or a rate.
+        limited: Vec<Limited>,
     },
     /// For each settlement, in order, the job's state now, or `None` if its lease no longer holds.
     Settled(Vec<Option<Settled>>),
@@ -219,6 +236,10 @@ pub enum Outcome {
     Taken(Option<Box<Row>>),
     /// For each lease, in order, whether its body had run on until now.
     LetGo(Vec<bool>),
+    /// What became of the lock to be taken.
+    Locked(Locking),
+    /// Whether the lease held the lock.
+    Unlocked(bool),
 }
 
 /// Stores a value for a time. Repeating it stores it again; if it was to be stored only where there is none, a repeated one
@@ -371,6 +392,11 @@ pub enum Verdict {
     Lost {
         /// Why.
         cause: String,
+    },
+    /// Its body found a lock held: it waits for that. The attempt is not counted.
+    Locked {
+        /// The locks that the body asked for, which the next claim takes together. The last one was held.
+        keys: Vec<Bytes>,
     },
     /// It stood for a chord, and is gone now.
     Gathered {

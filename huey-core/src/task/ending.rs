@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::BoxError;
+use crate::codec::Bytes;
+use crate::error::{BoxError, Error};
 
 /// An error that asks for another attempt. It spends no retry.
 ///
@@ -154,6 +155,11 @@ pub enum Failure {
         reason: String,
     },
     Stopped(Stopped),
+    /// It found a lock held.
+    Locked {
+        keys: Vec<Bytes>,
+        why: String,
+    },
     /// The stored arguments are not this task's.
     Unreadable(String),
     /// A `#[data]` parameter of a type that nobody provided.
@@ -176,6 +182,11 @@ impl Failure {
             }
             if let Some(stopped) = link.downcast_ref::<Stopped>() {
                 return Self::Stopped(*stopped);
+            }
+            if let Some((why, keys)) =
+                link.downcast_ref::<Error>().and_then(|error| Some((error, error.locked_keys()?)))
+            {
+                return Self::Locked { keys: keys.to_vec(), why: why.to_string() };
             }
             if link.is::<Fatal>() {
                 return Self::Fatal { message: error.to_string(), chain: sources(error) };

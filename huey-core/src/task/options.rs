@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limit::LimitRule;
 use super::unique::UniqueRule;
 
 /// What must have happened before an enqueue returns.
@@ -53,6 +54,9 @@ pub struct Options {
     pub queue: Option<&'static str>,
     pub crash_limit: Option<u8>,
     pub unique: Option<UniqueRule>,
+    pub lock: Option<LimitRule>,
+    pub max_running: Option<LimitRule>,
+    pub rate: Option<LimitRule>,
 }
 
 impl Options {
@@ -72,6 +76,9 @@ impl Options {
         queue: None,
         crash_limit: None,
         unique: None,
+        lock: None,
+        max_running: None,
+        rate: None,
     };
 
     /// These options, with what they leave open taken from `outer`.
@@ -92,6 +99,9 @@ impl Options {
             queue: self.queue.or(outer.queue),
             crash_limit: self.crash_limit.or(outer.crash_limit),
             unique: self.unique.or(outer.unique),
+            lock: self.lock.or(outer.lock),
+            max_running: self.max_running.or(outer.max_running),
+            rate: self.rate.or(outer.rate),
         }
     }
 }

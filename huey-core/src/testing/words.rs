@@ -42,6 +42,7 @@ pub fn new_job(id: JobId) -> NewJob {
         at_most_once: false,
         crash_limit: 0,
         unique: None,
+        limits: Vec::new(),
         flow: None,
         writes: Vec::new(),
         body: Body::default(),

@@ -405,7 +405,7 @@ impl Model {
             Outcome::Enqueued(all) => placed(all),
             Outcome::Ticked(ticked) => Expected::Ticked(schedules::said(ticked)),
             Outcome::Planned(planned) => Expected::Planned(*planned),
-            Outcome::Claimed { claimed, ended } => {
+            Outcome::Claimed { claimed, ended, .. } => {
                 for one in claimed {
                     self.learn_claim(one, now)?;
                 }

@@ -380,6 +380,7 @@ impl Program {
                 durability: *self.random.pick(&[Durability::Synced, Durability::Relaxed]),
                 at_most_once: self.random.one_in(8),
                 crash_limit: *self.random.pick(&[0, 1, 2, 3]),
+                limits: Vec::new(),
                 unique: self.unique(),
                 flow: None,
                 writes: Vec::new(),

@@ -53,6 +53,7 @@ impl State {
             Effect::Drop(Key::Lingering(counter)) => {
                 if let Some(old) = self.lingering.remove(*counter) {
                     self.homes.lose(old);
+                    self.free_limits(*counter);
                     self.list(*counter);
                     self.stirred = true;
                 }
@@ -62,7 +63,17 @@ impl State {
                     self.homes.lose(old);
                 }
             }
+            Effect::Drop(Key::Lock(key)) => {
+                let old = self.limits.free(key);
+                self.homes.lose(old);
+            }
+            Effect::Drop(Key::Rate(key)) => {
+                for old in self.limits.unmark(key) {
+                    self.homes.lose(old);
+                }
+            }
         }
+        self.wake();
     }
 
     fn put(&mut self, item: &Item, place: Place) {
@@ -80,6 +91,13 @@ impl State {
             Item::Result(result) => self.put_result(result, place),
             Item::Value { key, until, .. } => self.values.put(key, *until, place),
             Item::Unique(item) => self.uniques.put(item, place),
+            Item::Limits(item) => {
+                let runs = self.work(item.counter).is_some_and(|work| holds_limits(&work.item));
+                let runs = runs || self.lingering.holds(item.counter);
+                self.limits.put(item, place, runs)
+            }
+            Item::Lock { key, holder } => self.limits.take(key, *holder, place),
+            Item::Mark { key, slot, mark } => self.limits.mark(key, *slot, *mark, place),
             Item::Flow(item) => self.flows.put(item, place),
             Item::Chord { counter, settled, members } => self.chords.put(*counter, *settled, members, place),
             Item::Arrival { chord, place: member, .. } => self.chords.arrive(*chord, *member, place),
@@ -116,6 +134,15 @@ impl State {
         if matches!(item.phase, Phase::Dead | Phase::Lost) {
             self.free_unique(item.counter);
         }
+        if counted != Some(item) {
+            // A copy made by compaction changes nothing.
+            self.limits.end_wait(item.counter);
+        }
+        if holds_limits(&item) {
+            self.limits.hold(item.counter, true);
+        } else {
+            self.free_limits(item.counter);
+        }
         self.list(item.counter);
         self.stirred = true;
         old
@@ -127,6 +154,16 @@ impl State {
             return;
         }
         if let Some(old) = self.uniques.end(counter) {
+            self.homes.lose(old);
+        }
+    }
+
+    /// The lease of a job is over, and with it what its attempt held, unless its body runs on.
+    fn free_limits(&mut self, counter: u64) {
+        if self.lingering.holds(counter) {
+            return;
+        }
+        for old in self.limits.release(counter) {
             self.homes.lose(old);
         }
     }
@@ -186,8 +223,11 @@ impl State {
         // Also if the work is not there: compaction may have moved the key past the work, which ended before it was moved
         // itself and stands in no entry any more.
         self.free_unique(counter);
-        let Some(Target::Live(number)) = self.index.get(counter) else { return };
+        self.free_limits(counter);
         self.unlist(counter);
+        let limits = self.limits.forget(counter);
+        self.homes.lose(limits);
+        let Some(Target::Live(number)) = self.index.get(counter) else { return };
         self.index.remove(counter);
         let Some(work) = self.slab.get_mut(number as usize).and_then(Option::take) else { return };
         self.free.push(number);
@@ -231,6 +271,9 @@ impl State {
             },
             Item::Value { key, .. } => self.values.home(key),
             Item::Unique(item) => self.uniques.get(&item.key).map(|held| held.home),
+            Item::Limits(item) => self.limits.home(item.counter),
+            Item::Lock { key, .. } => self.limits.lock_home(key),
+            Item::Mark { key, slot, .. } => self.limits.mark_home(key, *slot),
             Item::Flow(item) => self.flows.home(item.last),
             Item::Chord { counter, .. } => self.chords.home(*counter),
             Item::Arrival { chord, place, .. } => self.chords.arrival(*chord, *place),
@@ -246,6 +289,11 @@ impl State {
     pub(crate) fn half_a_job(&self) -> Option<u64> {
         self.all_work().find(|work| work.is_half()).map(|work| work.item.counter)
     }
+}
+
+/// Whether a job holds its limits: one that was given out to be settled does not run.
+fn holds_limits(item: &WorkItem) -> bool {
+    item.phase == Phase::Running && !item.is_condemned()
 }
 
 impl WorkItem {

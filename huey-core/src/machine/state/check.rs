@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 
-use super::{Listed, Phase, State, Tally, Target};
+use super::{Listed, Phase, State, Tally, Target, Work};
 use crate::machine::place::Place;
 
 fn same<T: PartialEq + Debug>(what: &str, kept: &T, found: &T) -> Result<(), String> {
@@ -20,6 +20,17 @@ impl State {
         self.uniques.check(phase, |counter| self.lingering.holds(counter))?;
         self.chords.check(phase)?;
         self.values.check()?;
+        let work = |counter| self.work(counter);
+        let lined = self.all_work().filter(|work| work.listed == Listed::Limited);
+        self.limits.check(
+            |counter| {
+                let runs = |work: &Work| work.item.phase == Phase::Running && !work.item.is_condemned();
+                work(counter).is_some_and(runs) || self.lingering.holds(counter)
+            },
+            &lined.map(|work| work.item.counter).collect(),
+            |counter| work(counter).is_some_and(|work| work.listed == Listed::Ready),
+            self.horizon,
+        )?;
         self.check_results()
     }
 
@@ -38,6 +49,7 @@ impl State {
         places.extend(self.flows.homes());
         places.extend(self.chords.homes());
         places.extend(self.lingering.homes());
+        places.extend(self.limits.homes());
         places.extend(self.uniques.all().map(|(_, held)| held.home));
         places.retain(|place| !place.is_none());
         places
@@ -103,6 +115,10 @@ impl State {
                     tally.retrying += u64::from(item.attempts > 0);
                     due.insert((item.at, item.counter)) && item.at > self.horizon
                 }
+                Listed::Limited => {
+                    tally.limited += u64::from(self.is_rate_limited(item.counter));
+                    !held
+                }
                 Listed::Nowhere => item.phase != Phase::Waiting || held,
             };
             if !listed || (work.listed != Listed::Nowhere && item.phase != Phase::Waiting) {
@@ -162,6 +178,7 @@ impl State {
         same("flows", &self.flows, &other.flows)?;
         same("chords", &self.chords, &other.chords)?;
         same("lingering", &self.lingering, &other.lingering)?;
+        same("limits", &self.limits.stored(), &other.limits.stored())?;
         same("schedules", &self.schedules, &other.schedules)?;
         let uniques = |state: &Self| state.uniques.all().map(|(key, held)| (key.clone(), *held)).collect::<Vec<_>>();
         same("unique keys", &uniques(self), &uniques(other))?;

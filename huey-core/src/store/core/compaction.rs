@@ -28,6 +28,7 @@ impl<L: Log> Core<L> {
         let results = self.state.take_late(seconds, self.options.max_results, most);
         let keys = self.state.uniques.late(now, LATE_KEYS);
         let values = self.state.values.late(now, LATE_VALUES);
+        let rates = self.state.limits.late(now, LATE_KEYS);
         let over =
             self.state.given_up.len().saturating_sub(usize::try_from(self.options.max_given_up).unwrap_or(usize::MAX));
         let given_up: Vec<u64> =
@@ -45,6 +46,7 @@ impl<L: Log> Core<L> {
             .map(|counter| Effect::Drop(Key::Result(counter)))
             .chain(machine::free_keys(keys))
             .chain(machine::drop_values(values))
+            .chain(rates.into_iter().map(|key| Effect::Drop(Key::Rate(key))))
             .chain(given_up);
         for effect in late {
             if self.change(&effect).is_err() {

@@ -172,7 +172,7 @@ impl<'a> Kit<'a> {
         // What was claimed for an answer that nobody heard goes back.
         self.commit(Transition::Reclaim, SYNCED);
         match outcome {
-            Outcome::Claimed { claimed, ended } => (claimed, ended),
+            Outcome::Claimed { claimed, ended, .. } => (claimed, ended),
             other => panic!("a claim gave {other:?}"),
         }
     }

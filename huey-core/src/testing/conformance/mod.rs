@@ -26,6 +26,7 @@ mod endings;
 mod enqueues;
 mod flows;
 mod kit;
+mod limits;
 mod lives;
 mod overruns;
 mod queues;
@@ -92,6 +93,7 @@ impl Check {
 pub const CHECKS: &[&[Check]] = &[
     enqueues::CHECKS,
     uniques::CHECKS,
+    limits::CHECKS,
     schedules::CHECKS,
     controls::CHECKS,
     flows::CHECKS,
