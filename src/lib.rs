@@ -80,4 +80,6 @@ mod guides {
     struct Flows;
     #[doc = include_str!("../docs/coming-from-huey.md")]
     struct ComingFromHuey;
+    #[doc = include_str!("../docs/files.md")]
+    struct Files;
 }

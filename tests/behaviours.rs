@@ -66,3 +66,23 @@ fn every_line_of_the_contract_names_tests_that_exist() {
     assert_eq!(lines, (1..=LINES).collect::<Vec<_>>());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+#[test]
+fn every_cell_of_what_survives_what_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = HashSet::new();
+    tests_below(root, &mut tests);
+    let text = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|row| row.starts_with("| ") && !row.starts_with("| |")).collect();
+    let levels: Vec<&&str> = rows.iter().filter(|row| row.contains("acknowledged |")).collect();
+    assert_eq!(levels.len(), 2);
+    for row in levels {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').skip(1).collect();
+        assert_eq!(cells.len(), 6, "{row}");
+        assert!(cells.iter().all(|cell| cell.matches('`').count() >= 2), "a cell names no test: {row}");
+    }
+    // Names of tests are sentences; names of types and files are not.
+    let named = text.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2 && !name.contains(' '));
+    let missing: Vec<&str> = named.filter(|name| !tests.contains(*name)).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}

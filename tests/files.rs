@@ -7,15 +7,16 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use child::Folder;
+use child::{Folder, Lines, child, role};
 use huey::store::Medium;
 use huey::{
-    Cancel, Context, Findings, Huey, JobHandle, JobId, JobState, Memory, Revocation, Schedule, Sled, TaskError, export,
-    group, import, task, verify,
+    Cancel, Context, Durability, Findings, Huey, JobHandle, JobId, JobState, Memory, Revocation, Schedule, Sled,
+    TaskError, export, group, import, task, verify,
 };
 use huey_sled::SledMedium;
 use support::{LONG, Stage, lock};
@@ -433,4 +434,73 @@ fn a_backup_that_cannot_be_written_is_an_error_and_the_queue_goes_on() {
     assert!(error.is_unavailable() && error.to_string().contains("could not be written"), "{error}");
     huey.consumer().workers(1).run_until_idle().unwrap();
     assert_eq!(huey.counts().unwrap().queued, 0);
+}
+
+#[test]
+fn what_is_acknowledged_survives_an_exit_without_close_as_its_level_says() {
+    if let Some(folder) = role("exit") {
+        let huey = huey::Huey::builder()
+            .flush_interval(std::time::Duration::from_hours(1))
+            .open(huey::Sled::at(folder))
+            .unwrap();
+        let synced = add::enqueue(&huey, 1, 2).unwrap();
+        let relaxed = add::job(3, 4).durability(Durability::Relaxed).enqueue(&huey).unwrap();
+        println!("\nID {}\nID {}", synced.id(), relaxed.id());
+        std::process::exit(0);
+    }
+    let work = Folder::new();
+    let queue = work.join("queue");
+    let test = "what_is_acknowledged_survives_an_exit_without_close_as_its_level_says";
+    let mut running = child(&[], test, "exit", &queue).spawn().unwrap();
+    let mut said = Lines::of(&mut running);
+    let ids: Vec<JobId> = (0..2).map(|_| said.next("ID ").unwrap().parse().unwrap()).collect();
+    assert!(running.wait().unwrap().success());
+    let huey = huey::open(&queue).unwrap();
+    let (Some(synced), Some(relaxed)) = (ids.first(), ids.get(1)) else { panic!("two were told of: {ids:?}") };
+    assert_eq!(huey.status(*synced).unwrap(), JobState::Queued);
+    // Within the interval: it may be lost, and is there whole if it is there.
+    let found = huey.status(*relaxed).unwrap();
+    assert!(matches!(found, JobState::Queued | JobState::Gone | JobState::NeverExisted), "{found:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn folder_and_files_are_for_their_owner_alone_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let test = "folder_and_files_are_for_their_owner_alone_whatever_the_umask";
+    if let Some(folder) = role("modes") {
+        // The second open writes a snapshot. The third time it is an import.
+        for _ in 0..2 {
+            let huey = open(&folder);
+            add::enqueue(&huey, 1, 2).unwrap();
+            huey.close().unwrap();
+        }
+        let huey = open(&folder);
+        let mut backup = Vec::new();
+        huey.backup(&mut backup).unwrap();
+        import(folder.with_extension("copy"), &mut backup.as_slice()).unwrap();
+        return;
+    }
+    let work = Folder::new();
+    // One that somebody made for it, open to all.
+    let queue = work.join("queue.sled");
+    fs::create_dir(&queue).unwrap();
+    fs::set_permissions(&queue, fs::Permissions::from_mode(0o777)).unwrap();
+    let open_to_all = ["sh", "-c", "umask 000; exec \"$0\" \"$@\""];
+    assert!(child(&open_to_all, test, "modes", &queue).stdout(Stdio::null()).status().unwrap().success());
+    for folder in [&queue, &work.join("queue.copy")] {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
+        let mut names = BTreeSet::new();
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let wanted = if entry.path().is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode(&entry.path()), wanted, "{}", entry.path().display());
+            let name = entry.file_name().into_string().unwrap();
+            names.insert(name.split('.').take(2).collect::<Vec<_>>().join("."));
+        }
+        for name in ["blobs", "conf", "db", "huey.format", "huey.lock", "huey.mark", "huey.running"] {
+            assert!(names.contains(name), "{name} is not among {names:?}");
+        }
+    }
 }

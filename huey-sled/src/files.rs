@@ -192,6 +192,8 @@ pub(crate) fn copy(folder: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn name_format(folder: &Path, text: &str) -> io::Result<()> {
+    // It may have been made by somebody else, for all.
+    make_private(folder, 0o700)?;
     let mut file = create_private(&folder.join(FORMAT_FILE))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
