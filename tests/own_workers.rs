@@ -69,7 +69,7 @@ fn queues_with_workers_of_their_own_are_all_that_is_served_without_others() {
     let (huey, ..) = queue();
     let [mail, bulk] = ["mail", "bulk"].map(|name| quick::job().queue(name).enqueue(&huey).unwrap());
     let other = quick::enqueue(&huey).unwrap();
-    let consumer = huey.consumer().workers(0).queues([""; 0]).queue("mail", 1).queue("bulk", 2);
+    let consumer = huey.consumer().workers(1).queues([""; 0]).queue("mail", 1).queue("bulk", 2);
     consumer.run_until_idle().unwrap();
     assert_eq!(mail.get().unwrap().unwrap(), "huey-worker-mail-1");
     assert!(bulk.get().unwrap().unwrap().starts_with("huey-worker-bulk-"));

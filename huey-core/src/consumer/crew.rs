@@ -168,7 +168,8 @@ impl Crew {
         number: usize,
         many: impl FnOnce() -> Tasks,
     ) -> Result<Option<Claimed>, StorageError> {
-        let Some(pool) = self.pools.get(number) else { return Ok(None) };
+        // A claim that names no queue takes from all of them.
+        let Some(pool) = self.pools.get(number).filter(|pool| !pool.queues.is_empty()) else { return Ok(None) };
         if self.is_stuck() {
             self.clear_shelf();
             return Ok(None);
