@@ -82,4 +82,6 @@ mod guides {
     struct ComingFromHuey;
     #[doc = include_str!("../docs/files.md")]
     struct Files;
+    #[doc = include_str!("../docs/control.md")]
+    struct Control;
 }

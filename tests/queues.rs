@@ -1,11 +1,14 @@
-//! Named queues: paused, resumed, listed; and several stores in one program.
+//! Named queues: paused, resumed, listed, cleared; jobs canceled, purged and replayed together; and several stores in one
+//! program.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
 use std::sync::Arc;
 
-use huey::{Huey, JobState, Memory, SignalKind, task};
+use std::time::Duration;
+
+use huey::{Decision, Huey, JobState, Memory, Origin, SignalKind, group, task};
 use support::{Heard, LONG, Stage, queue, run};
 
 #[task]
@@ -101,6 +104,118 @@ fn queues_are_listed_with_what_they_hold() {
     let queues = huey.queues().unwrap();
     let queues: Vec<_> = queues.iter().map(|queue| (&*queue.name, queue.paused, queue.counts.queued)).collect();
     assert_eq!(queues, [("empty", true, 0), ("images", false, 1), ("mail", true, 2)]);
+}
+
+#[task]
+fn fails(text: String) -> Result<(), String> {
+    Err(text)
+}
+
+#[task]
+fn sum(parts: Vec<i64>) -> i64 {
+    parts.iter().sum()
+}
+
+#[task(unique)]
+fn alone() {}
+
+#[test]
+fn a_queue_is_cleared_of_what_waits_in_it() {
+    let (huey, heard, _) = queue();
+    let hour = Duration::from_hours(1);
+    for number in 0..250 {
+        add::job(number, 0).queue("mail").enqueue(&huey).unwrap();
+    }
+    let scheduled = add::job(1, 2).queue("mail").delay(hour).enqueue(&huey).unwrap();
+    let chain = add::job(1, 2).queue("mail").then(add::with(3)).enqueue(&huey).unwrap();
+    let chord = group([add::job(1, 2).queue("mail"), add::job(3, 4)]).then(sum::with()).enqueue(&huey).unwrap();
+    let held = alone::job().queue("mail").enqueue(&huey).unwrap();
+    let other = add::enqueue(&huey, 1, 2).unwrap();
+    let waiter = std::thread::spawn({
+        let chain = chain.clone();
+        move || chain.wait(LONG)
+    });
+    assert_eq!(huey.queue("mail").clear().unwrap(), 250 + 4);
+    assert_eq!(huey.queue("mail").counts().unwrap().queued, 0);
+    let ended =
+        [scheduled.status().unwrap(), held.status().unwrap(), waiter.join().unwrap().unwrap_err().ending().unwrap()];
+    assert_eq!(ended, [JobState::Canceled; 3], "whoever waits hears of it");
+    assert_ne!(alone::enqueue(&huey).unwrap().id(), held.id(), "its key is free");
+    run(&huey);
+    assert_eq!(chord.wait(LONG).unwrap_err().ending(), Some(JobState::Canceled));
+    assert_eq!(other.get().unwrap(), Some(3));
+    let canceled = heard.all().iter().filter(|signal| signal.kind == SignalKind::Canceled).count();
+    assert_eq!(canceled, 250 + 4 + 2, "the second step and the callback among them");
+    assert_eq!(huey.queue("mail").clear().unwrap(), 0);
+}
+
+#[test]
+fn jobs_are_canceled_by_task_queue_state_and_header() {
+    let (huey, _, stage) = queue();
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    let running = waits::job().header("batch", "7").enqueue(&huey).unwrap();
+    stage.wait_notes(1);
+    let mine = add::job(1, 2).header("batch", "7").enqueue(&huey).unwrap();
+    let others = add::job(1, 2).header("batch", "8").enqueue(&huey).unwrap();
+    let later = add::job(1, 2).delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
+    assert_eq!(huey.jobs().header("batch", "7").cancel_all().unwrap(), 2, "one that runs is told to stop");
+    assert!(running.info().unwrap().unwrap().stopping);
+    assert_eq!((mine.status().unwrap(), others.status().unwrap()), (JobState::Canceled, JobState::Queued));
+    assert_eq!(huey.jobs().task::<add>().state(JobState::Scheduled).cancel_all().unwrap(), 1);
+    assert_eq!((later.status().unwrap(), others.status().unwrap()), (JobState::Canceled, JobState::Queued));
+    let error = huey.jobs().state(JobState::Complete).cancel_all().unwrap_err();
+    assert!(error.is_bad_input() && error.to_string().contains("complete cannot be canceled"), "{error}");
+    stage.open();
+    others.wait(LONG).unwrap();
+    consumer.shutdown().wait().unwrap();
+}
+
+#[test]
+fn dead_jobs_are_replayed_and_purged_together() {
+    let (huey, ..) = queue_with_refusal();
+    let dead: Vec<_> = (0..120).map(|number| fails::enqueue(&huey, number.to_string()).unwrap()).collect();
+    run(&huey);
+    assert_eq!(huey.counts().unwrap().given_up, 120);
+    // The new ones die as well, and are not replayed again by the call that made them.
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    let before = huey.jobs().state(JobState::Dead).task::<fails>();
+    assert_eq!(before.replay_all().unwrap(), 120);
+    consumer.wait_idle().unwrap();
+    consumer.shutdown().wait().unwrap();
+    assert_eq!(dead[0].status().unwrap(), JobState::Gone);
+    assert_eq!(huey.counts().unwrap().given_up, 120);
+    assert_eq!(huey.jobs().queue("elsewhere").purge_all().unwrap(), 0);
+    assert_eq!(huey.jobs().purge_all().unwrap(), 120);
+    assert_eq!(huey.counts().unwrap().given_up, 0);
+}
+
+#[test]
+fn an_error_underway_says_how_far_it_came_and_where_to_go_on() {
+    let (huey, ..) = queue_with_refusal();
+    for text in ["a", "b", "refuse", "c"] {
+        fails::job(text.into()).header("text", text).enqueue(&huey).unwrap();
+    }
+    run(&huey);
+    let stuck = huey.jobs().header("text", "refuse").next().unwrap().unwrap().id;
+    let error = huey.jobs().replay_all().unwrap_err();
+    let text = error.to_string();
+    assert!(error.is_refused() && text.contains("2 jobs were replayed before this: the job"), "{text}");
+    assert!(text.contains(&stuck.to_string()) && text.contains("not again"), "{text}");
+    assert_eq!(huey.jobs().after(stuck).state(JobState::Dead).replay_all().unwrap(), 1);
+    assert_eq!(huey.status(stuck).unwrap(), JobState::Dead);
+}
+
+/// A queue whose hook refuses replays of jobs with the header `text: refuse`.
+fn queue_with_refusal() -> (Huey, Heard, Arc<Stage>) {
+    support::queue_with(|builder| {
+        builder.hook(|request| {
+            let refused = request.headers().iter().any(|(_, value)| value == "refuse");
+            match request.origin() {
+                Origin::Replay { .. } if refused => Err("not again".into()),
+                _ => Ok(Decision::Go),
+            }
+        })
+    })
 }
 
 #[test]

@@ -67,6 +67,18 @@ impl Error {
         self
     }
 
+    /// The same error, of that job.
+    pub(crate) fn at_job(mut self, id: crate::id::JobId) -> Self {
+        self.0.text = format!("the job {id}: {}", self.0.text).into();
+        self
+    }
+
+    /// The same error, after so many jobs that it was done to.
+    pub(crate) fn after(mut self, done: u64, what: &str) -> Self {
+        self.0.text = format!("{done} jobs were {what} before this: {}", self.0.text).into();
+        self
+    }
+
     pub(crate) fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self

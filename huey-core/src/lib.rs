@@ -38,7 +38,7 @@ pub use periodic::{ScheduleInfo, Schedules};
 pub use queue::{EnqueueFuture, EnqueueManyFuture, Huey, HueyBuilder, Jobs, Queue, Values};
 pub use signal::{ReceiverResult, Signal, SignalKind, Skipped, Subscription};
 pub use state::JobState;
-pub use store::{Counts, Findings, Memory, Progress, QueueInfo, Revocation};
+pub use store::{Counts, Explanation, Findings, Memory, Progress, QueueInfo, Reason, Revocation};
 pub use task::{
     Cancel, Delivery, Durability, Fatal, KeyPart, Missed, OnConflict, Overlap, Retry, Schedule, Scope, SkipReason,
     Stopped, StoredArgs, Task, Unique,

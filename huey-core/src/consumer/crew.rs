@@ -10,7 +10,7 @@ use super::bell::Bell;
 use super::config::Owner;
 use super::late::Hold;
 use crate::enqueue::{tell_discarded, tell_limited};
-use crate::execute::{Attempt, End, Executor, Kit, Stopper};
+use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
 use crate::periodic::Ticker;
 use crate::signal::SignalKind;
 use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
@@ -39,6 +39,7 @@ pub(crate) struct Crew {
     pub(super) pools: Vec<Pool>,
     /// Names of the async tasks, which plain workers leave alone.
     pub(crate) async_tasks: Vec<String>,
+    runs_async: bool,
     pub(crate) bell: Bell,
     #[cfg(feature = "tokio")]
     pub(crate) async_bell: tokio::sync::Notify,
@@ -108,6 +109,7 @@ impl Crew {
         pools: Vec<Pool>,
         async_tasks: Vec<String>,
         names: Vec<(Arc<str>, usize)>,
+        runs_async: bool,
     ) -> Self {
         let attempts = Attempts { at_work: vec![0; pools.len()], ..Attempts::default() };
         Self {
@@ -118,6 +120,7 @@ impl Crew {
             bell: Bell::new(pools.len()),
             pools,
             async_tasks,
+            runs_async,
             #[cfg(feature = "tokio")]
             async_bell: tokio::sync::Notify::new(),
             stopping: AtomicBool::new(false),
@@ -423,6 +426,16 @@ impl Crew {
 }
 
 impl Stopper for Crew {
+    fn queues(&self) -> &[String] {
+        if self.is_stopping() { &[] } else { &self.queues }
+    }
+
+    fn hands(&self, queue: &str) -> Option<Hands> {
+        let serves = Stopper::queues(self).iter().any(|served| served == queue);
+        let serves_plain = |pool: &Pool| pool.workers > 0 && pool.queues.iter().any(|served| served == queue);
+        serves.then(|| Hands { plain: self.pools.iter().any(serves_plain), is_async: self.runs_async })
+    }
+
     fn cancel(&self, lease: Lease) {
         for running in self.lock().running.values().filter(|running| running.kit.lease == lease) {
             running.kit.stop.because(Stopped::Canceled);

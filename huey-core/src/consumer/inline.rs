@@ -56,7 +56,8 @@ pub(crate) struct Begun {
 impl Inline {
     pub(crate) fn new(executor: Arc<Executor>, owner: Owner, ticker: Arc<Ticker>) -> Arc<Self> {
         // No queue named is every queue.
-        let crew = Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(Vec::new(), 0)], Vec::new(), Vec::new()));
+        let crew =
+            Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(Vec::new(), 0)], Vec::new(), Vec::new(), true));
         let stopper: std::sync::Weak<dyn Stopper> = Arc::downgrade(&crew) as std::sync::Weak<dyn Stopper>;
         crew.executor.add_stopper(stopper);
         Arc::new(Self {

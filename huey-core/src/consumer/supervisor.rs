@@ -48,7 +48,7 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
         pools.push(Pool::new(vec![queue], workers));
     }
     let workers = names.len();
-    let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), pools, async_tasks, names));
+    let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), pools, async_tasks, names, runs_async));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
     let done = Arc::new(Done::default());

@@ -26,28 +26,54 @@ impl Executor {
         let keep = self.defaults.retention.unwrap_or(KEEP);
         let how = self.announced(SignalKind::Canceled);
         match self.storage.commit(Transition::Cancel { id, keep }, how)? {
-            Outcome::Canceled(Canceled::Ended(ends)) => {
-                let now = self.storage.clock().now();
-                for end in &ends {
-                    emit_discarded(&self.signals, end, now);
-                }
-                if how.hold {
-                    let ids: Vec<JobId> = ends.iter().map(|end| end.id).collect();
-                    self.storage.release(&ids);
-                }
-                for end in ends {
-                    self.tell_waiters(end);
-                }
-                Ok(JobState::Canceled)
-            }
-            Outcome::Canceled(Canceled::Stopping(lease)) => {
-                self.stop(lease);
-                Ok(JobState::Running)
-            }
             Outcome::Canceled(Canceled::Over(state)) => Ok(state),
             Outcome::Canceled(Canceled::Missing) => self.missing(id),
+            Outcome::Canceled(canceled) => {
+                let stops = matches!(canceled, Canceled::Stopping(_));
+                self.tell_canceled(vec![canceled], how);
+                Ok(if stops { JobState::Running } else { JobState::Canceled })
+            }
             other => Err(misanswered("cancel", &other)),
         }
+    }
+
+    /// Cancels jobs in one commit, and says how many there were to be.
+    pub(crate) fn cancel_all(&self, ids: &[JobId]) -> (u64, Result<()>) {
+        let keep = self.defaults.retention.unwrap_or(KEEP);
+        let how = self.announced(SignalKind::Canceled);
+        match self.storage.commit(Transition::CancelAll { ids: ids.to_vec(), keep }, how) {
+            Ok(Outcome::AllCanceled(all)) => (self.tell_canceled(all, how), Ok(())),
+            Ok(other) => (0, Err(misanswered("cancel", &other))),
+            Err(error) => (0, Err(error.into())),
+        }
+    }
+
+    /// Tells of jobs that were canceled together, and stops those that run. How many did either.
+    fn tell_canceled(&self, all: Vec<Canceled>, how: Commit) -> u64 {
+        let (mut ends, mut leases, mut done) = (Vec::new(), Vec::new(), 0);
+        for canceled in all {
+            match canceled {
+                Canceled::Ended(ended) => ends.extend(ended),
+                Canceled::Stopping(lease) => leases.push(lease),
+                Canceled::Over(_) | Canceled::Missing => continue,
+            }
+            done += 1;
+        }
+        let now = self.storage.clock().now();
+        for end in &ends {
+            emit_discarded(&self.signals, end, now);
+        }
+        if how.hold {
+            let ids: Vec<JobId> = ends.iter().map(|end| end.id).collect();
+            self.storage.release(&ids);
+        }
+        for end in ends {
+            self.tell_waiters(end);
+        }
+        for lease in leases {
+            self.stop(lease);
+        }
+        done
     }
 
     /// Moves a waiting job to another time, and says what state it is in now.
@@ -114,6 +140,25 @@ impl Executor {
         }
     }
 
+    /// Drops jobs that were given up or are parked in one commit, and says how many.
+    pub(crate) fn purge_all(&self, ids: &[JobId]) -> (u64, Result<()>) {
+        match self.storage.commit(Transition::PurgeAll { ids: ids.to_vec() }, Commit::default()) {
+            Ok(Outcome::AllPurged(all)) => {
+                let now = self.storage.clock().now();
+                let mut done = 0;
+                for steps in all.into_iter().flatten() {
+                    done += 1;
+                    for step in steps {
+                        tell_discarded(&self.signals, &self.waiters, step, now);
+                    }
+                }
+                (done, Ok(()))
+            }
+            Ok(other) => (0, Err(misanswered("purge", &other))),
+            Err(error) => (0, Err(error.into())),
+        }
+    }
+
     /// Why there is no such job: gone is a state, never having been is a mistake.
     pub(crate) fn missing<T>(&self, id: JobId) -> Result<T> {
         let text = match self.storage.read(Query::Job(id))? {
@@ -126,4 +171,8 @@ impl Executor {
 
 pub(crate) fn misanswered(what: &str, outcome: &Outcome) -> Error {
     Error::damaged(format!("the storage answered a {what} with {outcome:?}"))
+}
+
+pub(super) fn misanswered_query(answer: &Answer) -> Error {
+    Error::damaged(format!("the storage answered another question: {answer:?}"))
 }

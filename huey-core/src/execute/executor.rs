@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::attempt::{Attempt, End};
 use super::context::{About, Context, Stop};
+use super::explain::Hands;
 use super::hooks::ExecuteHooks;
 use super::trouble::Trouble;
 use crate::enqueue::{Pipeline, Registration, Registry, Tail, explain_missing};
@@ -43,6 +44,12 @@ pub(crate) struct Executor {
 pub(crate) trait Stopper: Send + Sync {
     /// Tells the body under that lease, if it runs here, that its job was canceled.
     fn cancel(&self, lease: Lease);
+
+    /// The queues that it takes jobs from; none once it stops.
+    fn queues(&self) -> &[String];
+
+    /// What it has for the jobs of a queue; none if it takes none from there.
+    fn hands(&self, queue: &str) -> Option<Hands>;
 }
 
 /// The numbers in the storage's table of running attempts, which all consumers of the queue share.
@@ -118,10 +125,15 @@ impl Executor {
             canceled.truncate(MOST_CANCELED - 1);
             canceled.push_front(lease);
         }
-        let all = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for stopper in all.iter().filter_map(Weak::upgrade) {
+        for stopper in self.crews() {
             stopper.cancel(lease);
         }
+    }
+
+    /// The crews that run attempts now.
+    pub(super) fn crews(&self) -> Vec<Arc<dyn Stopper>> {
+        let all = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether an attempt was canceled before it began.

@@ -63,6 +63,11 @@ impl Chords {
         self.chords.get(&counter).map(|chord| chord.home)
     }
 
+    /// How many of how many members have ended.
+    pub(super) fn progress(&self, counter: u64) -> Option<(u64, u64)> {
+        self.chords.get(&counter).map(|chord| (chord.arrivals.len() as u64, chord.members.len() as u64))
+    }
+
     pub(super) fn arrival(&self, counter: u64, place: u32) -> Option<Place> {
         self.chords.get(&counter)?.arrivals.get(&place).copied()
     }

@@ -37,12 +37,47 @@ pub(super) fn cancel(
     now: Timestamp,
 ) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
-    let canceled = match job_of(state, id) {
+    let canceled = cancel_one(state, fetch, id, keep, now, &mut decided)?;
+    decided.outcome = Some(Outcome::Canceled(canceled));
+    Ok(decided)
+}
+
+pub(super) fn cancel_all(
+    state: &State,
+    fetch: &dyn Fetch,
+    ids: Vec<JobId>,
+    keep: Duration,
+    now: Timestamp,
+) -> Result<Decided, Refusal> {
+    let mut decided = Decided::default();
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        all.push(if decided.so_far.ended.contains(&id.counter()) {
+            Canceled::Over(JobState::Canceled)
+        } else {
+            cancel_one(state, fetch, id, keep, now, &mut decided)?
+        });
+    }
+    decided.outcome = Some(Outcome::AllCanceled(all));
+    Ok(decided)
+}
+
+fn cancel_one(
+    state: &State,
+    fetch: &dyn Fetch,
+    id: JobId,
+    keep: Duration,
+    now: Timestamp,
+    decided: &mut Decided,
+) -> Result<Canceled, Refusal> {
+    Ok(match job_of(state, id) {
         Some(work) if matches!(work.item.phase, Phase::Waiting | Phase::Parked) => {
-            let end = end(state, fetch, work, keep, now, &mut decided)?;
+            let end = end(state, fetch, work, keep, now, decided)?;
             let why = super::claim::flow_cause(&end);
-            let steps = flow::fail(state, work.item.counter, &why, now, &mut decided);
-            Canceled::Ended(std::iter::once(end).chain(steps).collect())
+            let steps = flow::fail(state, work.item.counter, &why, now, decided);
+            let ends: Vec<Discarded> = std::iter::once(end).chain(steps).collect();
+            decided.so_far.ended.extend(ends.iter().map(|end| end.id.counter()));
+            Canceled::Ended(ends)
         }
         Some(work) if work.item.phase == Phase::Running => {
             let item = WorkItem { flags: work.item.flags.with_canceled(), ..work.item };
@@ -53,13 +88,13 @@ pub(super) fn cancel(
             // Its turn has not come, and will not.
             Some(flow) => {
                 let why = flow::Why { cause: BY_HAND.into(), error: None };
-                Canceled::Ended(flow::cut(state, flow, id.counter(), &why, now, &mut decided))
+                let ends = flow::cut(state, flow, id.counter(), &why, now, decided);
+                decided.so_far.ended.extend(ends.iter().map(|end| end.id.counter()));
+                Canceled::Ended(ends)
             }
             None => state_of(state, fetch, id, now)?.map_or(Canceled::Missing, Canceled::Over),
         },
-    };
-    decided.outcome = Some(Outcome::Canceled(canceled));
-    Ok(decided)
+    })
 }
 
 /// Ends a job that does not run, as canceled.
@@ -113,14 +148,27 @@ pub(super) fn kept_body(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<O
 
 pub(super) fn purge(state: &State, id: JobId, now: Timestamp) -> Decided {
     let mut decided = Decided::default();
-    let stands = state.work_of(id).filter(|work| stands_still(work));
-    let purged = stands.map(|work| {
-        decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
-        let why = flow::Why::ended(id, "was purged", None);
-        flow::fail(state, work.item.counter, &why, now, &mut decided)
-    });
+    let purged = purge_one(state, id, now, &mut decided);
     decided.outcome = Some(Outcome::Purged(purged));
     decided
+}
+
+pub(super) fn purge_all(state: &State, ids: Vec<JobId>, now: Timestamp) -> Decided {
+    let mut decided = Decided::default();
+    let all = ids.into_iter().map(|id| purge_one(state, id, now, &mut decided)).collect();
+    decided.outcome = Some(Outcome::AllPurged(all));
+    decided
+}
+
+/// Drops a job that stands still. The later steps of its chain, which end with it.
+fn purge_one(state: &State, id: JobId, now: Timestamp, decided: &mut Decided) -> Option<Vec<Discarded>> {
+    let work = state.work_of(id).filter(|work| stands_still(work))?;
+    if !decided.so_far.ended.insert(work.item.counter) {
+        return None;
+    }
+    decided.effects.push(Effect::Drop(Key::Job(work.item.counter)));
+    let why = flow::Why::ended(id, "was purged", None);
+    Some(flow::fail(state, work.item.counter, &why, now, decided))
 }
 
 pub(super) fn replay(

@@ -92,6 +92,8 @@ pub(crate) fn decide(
         Transition::Tick(tick) => schedule::tick(state, fetch, tick, now),
         Transition::Plan(plan) => Ok(schedule::plan(state, plan, now)),
         Transition::Cancel { id, keep } => control::cancel(state, fetch, id, keep, now),
+        Transition::CancelAll { ids, keep } => control::cancel_all(state, fetch, ids, keep, now),
+        Transition::PurgeAll { ids } => Ok(control::purge_all(state, ids, now)),
         Transition::Reschedule { id, at } => control::reschedule(state, fetch, id, at, now),
         Transition::Purge { id } => Ok(control::purge(state, id, now)),
         Transition::Replay { of, job } => control::replay(state, fetch, of, *job, now),

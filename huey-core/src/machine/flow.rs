@@ -60,6 +60,11 @@ impl FlowItem {
         (self.last + 1).saturating_sub(self.tasks.len() as u64)
     }
 
+    /// The counter of the job whose turn it is.
+    pub(super) fn turn(&self) -> u64 {
+        self.first().saturating_sub(1)
+    }
+
     fn keep(&self) -> Duration {
         Duration::from_secs(self.keep)
     }

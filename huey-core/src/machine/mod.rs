@@ -7,6 +7,7 @@ mod chord;
 mod claim;
 mod control;
 mod decide;
+mod explain;
 mod flow;
 mod homes;
 mod index;

@@ -8,7 +8,7 @@ use super::item::{Effect, Item, Note, ResultItem};
 use super::schedule;
 use super::state::State;
 use super::work::{Listed, Phase, Work, WorkItem};
-use super::{Fetch, body, queues, values};
+use super::{Fetch, body, explain, queues, values};
 use crate::codec::Bytes;
 use crate::id::JobId;
 use crate::state::JobState;
@@ -30,6 +30,7 @@ pub(crate) fn answer(state: &State, fetch: &dyn Fetch, query: Query, now: Timest
         Query::Backlog { queues } => Answer::Backlog(backlog(state, &queues)),
         Query::Value(key) => Answer::Value(values::value(state, fetch, &key, now)?),
         Query::Keys { prefix, after, most } => Answer::Keys(values::keys(state, &prefix, after.as_deref(), most, now)),
+        Query::Reasons { id, beside } => Answer::Reasons(explain::reasons(state, id, &beside, now)),
         Query::Queues => Answer::Queues(queues::rows(state)),
     })
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::execute::misanswered as misdone;
 use crate::id::JobId;
 use crate::state::JobState;
-use crate::store::{Answer, Commit, Outcome, Query, Revocation, Transition};
+use crate::store::{Answer, Commit, Explanation, Outcome, Query, Revocation, Transition};
 use crate::task::Task;
 use crate::time::Timestamp;
 
@@ -34,6 +34,32 @@ impl Huey {
     pub fn cancel(&self, id: JobId) -> Result<JobState> {
         self.check_process()?;
         self.inner.executor.cancel(id)
+    }
+
+    /// Why a job has not run: its time, a paused queue, a task that this program does not have, no worker for its queue in this
+    /// process, what it follows; or that it runs, or how it ended. Shown, it is a sentence for people; asking is cheap, changes
+    /// nothing, and decodes no arguments.
+    ///
+    /// A job does not wait for a unique key: one whose key is held is not stored.
+    ///
+    /// ```no_run
+    /// # use huey_core::{Huey, JobId, Reason, Result};
+    /// # fn show(huey: &Huey, id: JobId) -> Result<()> {
+    /// let explanation = huey.explain(id)?;
+    /// if explanation.reasons.contains(&Reason::Paused) {
+    ///     huey.queue(&*explanation.queue).resume()?;
+    /// }
+    /// println!("{explanation}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_no_such_job`] if it is gone or never existed; else when the storage cannot answer.
+    pub fn explain(&self, id: JobId) -> Result<Explanation> {
+        self.check_process()?;
+        self.inner.executor.explain(id)
     }
 
     /// Gives a waiting job another time; one in the past means now. Among the jobs that are due its place stays that of its

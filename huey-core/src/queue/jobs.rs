@@ -56,12 +56,12 @@ impl Huey {
 /// A listing, to be narrowed and then iterated over: [`Huey::jobs`] makes one.
 #[must_use = "a listing reads nothing until it is iterated over"]
 pub struct Jobs {
-    huey: Huey,
-    list: List,
+    pub(super) huey: Huey,
+    pub(super) list: List,
     headers: Vec<(String, String)>,
-    page: VecDeque<JobInfo>,
+    pub(super) page: VecDeque<JobInfo>,
     /// Whether nothing is left behind the page.
-    is_last: bool,
+    pub(super) is_last: bool,
 }
 
 impl Jobs {
@@ -101,7 +101,7 @@ impl Jobs {
         self
     }
 
-    fn read(&mut self) -> Result<()> {
+    pub(super) fn read(&mut self) -> Result<()> {
         let Rows { rows, next } = match self.huey.storage()?.read(Query::List(self.list.clone()))? {
             Answer::List(rows) => rows,
             other => return Err(misanswered(&other)),

@@ -1,6 +1,7 @@
 //! `Huey`: the queue as a program holds it. Thin: it puts the parts together.
 
 mod builder;
+mod bulk;
 mod control;
 mod job;
 mod jobs;

@@ -24,7 +24,7 @@ use crate::store::{Answer, Commit, Counts, Outcome, Query, QueueInfo, Transition
 /// ```
 #[derive(Clone)]
 pub struct Queue {
-    huey: Huey,
+    pub(super) huey: Huey,
     name: String,
 }
 

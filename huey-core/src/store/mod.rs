@@ -19,6 +19,7 @@ mod limit;
 mod log;
 mod memory;
 mod new_job;
+mod reason;
 mod replay;
 mod schedule;
 mod shared;
@@ -43,6 +44,7 @@ pub use limit::{Limit, Limited, LimitedBy, Locking};
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
+pub use reason::{Explanation, Reason};
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use storage::{
     Answer, Backlog, Commit, Counts, Done, List, Missing, OpenStorage, Query, QueueInfo, Rows, Storage, StorageError,

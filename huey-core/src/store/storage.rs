@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::control::Revocation;
 use super::findings::Findings;
 use super::new_job::{Arrivals, Body};
+use super::reason::Reason;
 use super::schedule::ScheduleRow;
 use super::transition::{Lease, Outcome, Row, Transition};
 use crate::codec::Bytes;
@@ -136,6 +137,13 @@ pub enum Query {
         /// The queues.
         queues: Vec<String>,
     },
+    /// What keeps a job that waits from being given out, as far as the store knows, beside its time.
+    Reasons {
+        /// The job.
+        id: JobId,
+        /// The queues that are claimed from together with its own.
+        beside: Vec<String>,
+    },
 }
 
 impl Query {
@@ -170,6 +178,8 @@ pub enum Answer {
     Keys(Vec<String>),
     /// The queues.
     Queues(Vec<QueueInfo>),
+    /// The reasons; none for a job that runs or has ended.
+    Reasons(Vec<Reason>),
     /// What waits.
     Backlog(Backlog),
 }

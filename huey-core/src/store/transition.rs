@@ -99,6 +99,18 @@ pub enum Transition {
         /// How long the record of it is kept.
         keep: Duration,
     },
+    /// Ends jobs, each as [`Cancel`](Self::Cancel) does; so few that others need not wait for long.
+    CancelAll {
+        /// The jobs.
+        ids: Vec<JobId>,
+        /// How long the records of them are kept.
+        keep: Duration,
+    },
+    /// Drops jobs, each as [`Purge`](Self::Purge) does; so few that others need not wait for long.
+    PurgeAll {
+        /// The jobs.
+        ids: Vec<JobId>,
+    },
     /// Moves a waiting job to another time. Its place among those that are due is by its enqueueing.
     Reschedule {
         /// The job.
@@ -222,6 +234,10 @@ pub enum Outcome {
     Planned(bool),
     /// What became of the job to be canceled.
     Canceled(Canceled),
+    /// For each job to be canceled, in order, what became of it.
+    AllCanceled(Vec<Canceled>),
+    /// For each job to be dropped, in order: if there was one, the later steps of its chain, which ended with it.
+    AllPurged(Vec<Option<Vec<Discarded>>>),
     /// What became of the job to be moved.
     Rescheduled(Rescheduled),
     /// If there was a job to be dropped, the later steps of its chain, which ended with it.

@@ -1,13 +1,16 @@
 //! Queues as a whole.
 
-use super::kit::{Kit, RELAXED, SYNCED, complete, ids};
+use super::kit::{KEEP, Kit, RELAXED, SYNCED, complete, ids};
 use super::{Check, Subject};
 use crate::state::JobState;
-use crate::store::{Answer, Outcome, Query, Tasks, Transition};
+use crate::store::{Answer, Canceled, Outcome, Query, Reason, Revocation, Tasks, Transition, Verdict};
+use crate::testing::task_error;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { name: "no job of a paused queue is given out, and what runs runs on", run: pause },
     Check { name: "a pause survives a restart", run: survive },
+    Check { name: "jobs are canceled and purged together as each alone would be", run: together },
+    Check { name: "a job that waits tells what keeps it from being given out", run: reasons },
     Check { name: "queues are listed with what they hold", run: list },
 ];
 
@@ -55,6 +58,49 @@ fn survive(subject: &dyn Subject) {
     }
 }
 
+fn together(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let running = kit.add(|_| {});
+    let lease = kit.claim_one().lease;
+    let dead = kit.add(|_| {});
+    let given_up = kit.claim_one().lease;
+    kit.settle(given_up, Verdict::Dead { error: task_error("no route"), next: None });
+    let later = kit.now() + std::time::Duration::from_mins(1);
+    let (queued, scheduled) = (kit.add(|_| {}), kit.add(|job| job.run_at = later));
+    let left = kit.add(|_| {});
+    let ids_of = vec![running, dead, queued, scheduled, queued];
+    let cancel = Transition::CancelAll { ids: ids_of.clone(), keep: KEEP };
+    let Outcome::AllCanceled(all) = kit.commit(cancel, SYNCED) else { panic!("jobs were to be canceled") };
+    assert_eq!((&all[0], &all[1]), (&Canceled::Stopping(lease), &Canceled::Over(JobState::Dead)));
+    let ended = |one: &Canceled| matches!(one, Canceled::Ended(ends) if ends.len() == 1);
+    assert!((ended(&all[2]) && ended(&all[3])) || !kit.is_sure());
+    assert_eq!(all[4], Canceled::Over(JobState::Canceled), "named twice");
+    assert_eq!((kit.state(queued), kit.state(scheduled)), (JobState::Canceled, JobState::Canceled));
+    let Outcome::AllPurged(all) = kit.commit(Transition::PurgeAll { ids: ids_of }, SYNCED) else {
+        panic!("jobs were to be purged")
+    };
+    let dropped: Vec<bool> = all.iter().map(Option::is_some).collect();
+    assert!(dropped == [false, true, false, false, false] || !kit.is_sure());
+    assert!(kit.find(dead).is_err());
+    assert_eq!(ids(&kit.claim(9)), [left]);
+}
+
+fn reasons(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let of = |id| match kit.read(Query::Reasons { id, beside: Vec::new() }) {
+        Answer::Reasons(reasons) => reasons,
+        other => panic!("a question about a job gave {other:?}"),
+    };
+    let running = kit.add(|_| {});
+    kit.claim_one();
+    let waits = kit.add(|_| {});
+    assert_eq!((of(running), of(waits)), (Vec::new(), vec![Reason::InLine { queued: 1, running: 1 }]));
+    set(&kit, "default", true);
+    let mark = Some(Revocation::Always);
+    kit.commit(Transition::Revoke { task: "send".into(), mark }, SYNCED);
+    assert_eq!(of(waits), [Reason::Paused, Reason::Revoked]);
+}
+
 fn list(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let queues = || match kit.read(Query::Queues) {
@@ -68,7 +114,7 @@ fn list(subject: &dyn Subject) {
     kit.add(|job| (job.queue, job.task) = ("mail".into(), "other".into()));
     set(&kit, "empty", true);
     assert_eq!(queues(), [("empty".to_owned(), true, 0), ("mail".to_owned(), false, 2)]);
-    kit.commit(Transition::Cancel { id: job, keep: super::kit::KEEP }, RELAXED);
+    kit.commit(Transition::Cancel { id: job, keep: KEEP }, RELAXED);
     set(&kit, "empty", false);
     assert_eq!(queues(), [("mail".to_owned(), false, 1)]);
 }
