@@ -63,6 +63,7 @@ fn stand_in(task: &Task, function: &TokenStream) -> TokenStream {
             needs: &[],
             schedule: ::core::option::Option::None,
             body: #p::Body::Plain(|_| #never),
+            shown: |_| #never,
         };
         static __REGISTRATION: #p::Registration =
             #p::Registration::new::<#name>(&__DEFINITION, ::core::option::Option::None, &[]);
