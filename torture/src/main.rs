@@ -5,6 +5,7 @@
 //! huey-torture images --images N [--seed S] [--without-barrier] [--json FILE]
 //! huey-torture kills  --kills N [--crash-limit N] [--seed S] [--json FILE]
 //! huey-torture opens  [--seed S] [--json FILE]
+//! huey-torture damage --corruptions N [--seed S] [--json FILE]
 //! huey-torture rounds --jobs N --round N --scheduled N [--json FILE]
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! | `images` | power cuts: folders as a disk may hold them after one | [`images`], [`disk`] |
 //! | `kills` | SIGKILL at random instants, also while the queue opens | [`kills`] |
 //! | `opens` | a kill at each change that opening and closing make | [`opens`] |
+//! | `damage` | every file of a folder, changed, cut, replaced or gone | [`damage`] |
 //! | `rounds` | growth: disk and memory over many rounds of jobs | [`rounds`] |
 //!
 //! The exit status is 1 if anything was lost, done twice or torn. Folders are made below `--work`, the system's folder
@@ -23,6 +25,7 @@ mod args;
 mod book;
 mod check;
 mod child;
+mod damage;
 mod disk;
 mod flows;
 mod image;
@@ -67,12 +70,15 @@ fn run(args: &Args) -> Result<bool, BoxError> {
         "all" => all(args),
         "images" => images::run(args),
         "opens" => opens::run(args),
+        "damage" => damage::run(args),
         "kills" => kills::run(args),
         "rounds" => rounds::run(args),
         // What the commands start in processes of their own.
         "traffic" => traffic::run(args).map(|()| true),
         "half" => rounds::half(args).map(|()| true),
         "check" => check::run(args).map(|()| true),
+        "fill" => damage::fill(args).map(|()| true),
+        "look" => damage::look_at(args).map(|()| true),
         other => Err(format!("unknown command `{other}`").into()),
     }
 }
