@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use huey::store::{
     Claimed, Commit, OpenStorage, Outcome, Settlement, Storage, StorageOptions, Tasks, Transition, Verdict,
 };
-use huey::{BoxError, Durability, Huey, Sled};
+use huey::{BoxError, Durability, Huey, HueyBuilder, Sled};
 
 use crate::args::Args;
 use crate::enqueue::{carry, load};
@@ -51,9 +51,14 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn open(place: &Place) -> Result<Self, BoxError> {
+        Self::open_with(place, |builder| builder)
+    }
+
+    pub(crate) fn open_with(place: &Place, set: impl FnOnce(HueyBuilder) -> HueyBuilder) -> Result<Self, BoxError> {
         let mut storage = None;
         let sled = Sled::at(place.folder().join("queue"));
-        let huey = Huey::builder().durability(Durability::Relaxed).open(Tapped(sled, &mut storage))?;
+        let builder = set(Huey::builder().durability(Durability::Relaxed));
+        let huey = builder.open(Tapped(sled, &mut storage))?;
         Ok(Self { huey, storage: storage.ok_or("nothing was opened")? })
     }
 
