@@ -30,7 +30,7 @@ pub(crate) fn enqueue(args: &Args) -> Result<Vec<Figure>, BoxError> {
 }
 
 fn untimed(builder: HueyBuilder) -> HueyBuilder {
-    builder.durability(Durability::Relaxed).flush_interval(Duration::from_secs(86_400))
+    builder.durability(Durability::Relaxed).flush_interval(Duration::from_hours(24))
 }
 
 /// Jobs put in together, then claimed and settled together.

@@ -1,6 +1,6 @@
 //! The attempts that run, as the process remembers them.
 
-use super::transition::Lease;
+use super::claimed::Lease;
 
 /// The attempts that run, by slot, as long as the process lives. A job that was claimed before a failure and has none
 /// goes back: the answer to its claim was lost on the way, or its settle was, in the log.

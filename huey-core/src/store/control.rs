@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::claimed::{Discarded, Lease};
 use super::new_job::Placed;
-use super::transition::{Discarded, Lease, Settled};
+use super::settlement::Settled;
 use crate::state::JobState;
 use crate::time::Timestamp;
 

@@ -8,6 +8,7 @@ mod backup;
 mod barrier;
 mod batch;
 mod begun;
+mod claimed;
 mod control;
 mod core;
 mod engine;
@@ -22,6 +23,7 @@ mod new_job;
 mod reason;
 mod replay;
 mod schedule;
+mod settlement;
 mod shared;
 mod storage;
 #[cfg(all(test, feature = "testing"))]
@@ -33,6 +35,7 @@ mod watch;
 #[cfg(feature = "testing")]
 pub(crate) use self::core::Core;
 pub use crate::value::{integer, integer_of};
+pub use claimed::{Claimed, Discarded, Lease, Row, Tasks};
 pub use control::{Canceled, Progress, Replayed, Rescheduled, Revocation};
 #[cfg(feature = "testing")]
 pub(crate) use engine::Engine;
@@ -46,12 +49,11 @@ pub use memory::Memory;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
 pub use reason::{Explanation, Reason};
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
+pub use settlement::{Ended, Settled, Settlement, Verdict};
 pub use storage::{
     Answer, Backlog, Commit, Counts, Done, List, Missing, OpenStorage, Query, QueueInfo, Rows, Storage, StorageError,
     StorageOptions, Version,
 };
-pub use transition::{
-    Claimed, Discarded, Ended, Lease, Outcome, Put, Row, Settled, Settlement, Tasks, Transition, Verdict,
-};
+pub use transition::{Outcome, Put, Transition};
 
 pub use crate::task::LimitKind;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::claimed::Discarded;
 use super::limit::Limit;
-use super::transition::Discarded;
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::id::JobId;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::claimed::{Lease, Row};
 use super::control::Revocation;
 use super::findings::Findings;
 use super::new_job::{Arrivals, Body};
 use super::reason::Reason;
 use super::schedule::ScheduleRow;
-use super::transition::{Lease, Outcome, Row, Transition};
+use super::transition::{Outcome, Transition};
 use crate::codec::Bytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::View;
+use super::claimed::Tasks;
 use super::core::Core;
 use super::log::{Log, Medium};
 use super::new_job::{Body, NewJob};
 use super::replay::replay;
+use super::settlement::{Settlement, Verdict};
 use super::storage::{Commit, StorageOptions};
-use super::transition::{Outcome, Settlement, Tasks, Transition, Verdict};
+use super::transition::{Outcome, Transition};
 use crate::task::Durability;
 use crate::testing::{SimDisk, SimLog, job_id, new_job};
 use crate::time::Timestamp;
