@@ -188,6 +188,9 @@ fn a_revocation_may_be_for_one_job_or_until_an_instant() {
     let clock = VirtualClock::starting_at(Timestamp::from_micros(1_000_000_000));
     let (huey, ..) = queue_with(|builder| builder.clock(clock.clock()));
     huey.revoke::<note>(Revocation::Once).unwrap();
+    for _ in 0..2 {
+        assert_eq!(huey.revocation::<note>().unwrap(), Some(Revocation::Once), "asking does not use it up");
+    }
     let jobs: Vec<_> = ["a", "b", "c"].map(|text| note::enqueue(&huey, text.into()).unwrap()).into();
     run(&huey);
     let states: Vec<JobState> = jobs.iter().map(|job| job.status().unwrap()).collect();
@@ -201,6 +204,25 @@ fn a_revocation_may_be_for_one_job_or_until_an_instant() {
     let late = note::enqueue(&huey, "e".into()).unwrap();
     run(&huey);
     assert_eq!((early.status().unwrap(), late.status().unwrap()), (JobState::Revoked, JobState::Complete));
+}
+
+#[test]
+fn the_jobs_of_a_revoked_task_can_be_restored_until_they_are_picked_up() {
+    let (huey, heard, _) = queue();
+    huey.revoke::<add>(Revocation::Always).unwrap();
+    let job = add::enqueue(&huey, 1, 2).unwrap();
+    assert!(huey.restore::<add>().unwrap());
+    run(&huey);
+    assert_eq!((job.get().unwrap(), heard.list().as_str()), (Some(3), "enqueued executing complete"));
+}
+
+#[test]
+fn a_job_that_is_late_and_of_a_revoked_task_is_revoked() {
+    let (huey, heard, _) = queue();
+    huey.revoke::<add>(Revocation::Once).unwrap();
+    let [first, second] = [1, 2].map(|a| add::job(a, 2).expires(Duration::ZERO).enqueue(&huey).unwrap());
+    run(&huey);
+    assert_eq!((heard.of(first.id()), heard.of(second.id())), ("enqueued revoked".into(), "enqueued expired".into()));
 }
 
 #[test]

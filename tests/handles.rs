@@ -226,6 +226,21 @@ fn a_handle_is_made_anew_from_the_id() {
     assert_eq!(format!("{again:?}"), format!("JobHandle(handles::add {id})"));
 }
 
+#[task]
+fn counts(#[ctx] ctx: &Context) -> Result<(), String> {
+    Err(format!("failure {}", ctx.attempt()))
+}
+
+#[test]
+fn a_failed_job_reads_as_the_record_of_its_last_attempt() {
+    let (huey, ..) = queue();
+    let id = counts::job().retries(2).enqueue(&huey).unwrap().id();
+    run(&huey);
+    let error = huey.handle::<counts>(id).unwrap().get().unwrap_err();
+    let record = error.task_error().unwrap();
+    assert_eq!((record.message.as_str(), record.attempt), ("failure 3", 3));
+}
+
 #[test]
 fn an_id_of_another_task_is_an_error() {
     let (huey, ..) = queue();

@@ -546,7 +546,7 @@ fn a_callback_hears_of_a_write_that_failed_and_no_signal_tells_of_it() {
 }
 
 #[test]
-fn hooks_run_once_per_job_and_not_for_its_retries_or_when_it_is_due() {
+fn hooks_run_once_per_job_and_not_for_its_retries_when_it_is_due_or_when_it_is_moved() {
     let clock = VirtualClock::starting_at(huey::Timestamp::from_micros(0));
     let ran = Arc::new(AtomicUsize::new(0));
     let (huey, _, stage) = queue_with(|builder| {
@@ -557,7 +557,8 @@ fn hooks_run_once_per_job_and_not_for_its_retries_or_when_it_is_due() {
         };
         builder.clock(clock.clock()).retry_delay(Duration::from_secs(5)).hook(hook)
     });
-    let handle = watched::job(true).retries(2).delay(Duration::from_secs(5)).enqueue(&huey).unwrap();
+    let handle = watched::job(true).retries(2).delay(Duration::from_secs(9)).enqueue(&huey).unwrap();
+    handle.reschedule(clock.clock().now() + Duration::from_secs(5)).unwrap();
     for _ in 0..4 {
         run(&huey);
         clock.advance(Duration::from_secs(5));

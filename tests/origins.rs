@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use huey::testing::tick;
-use huey::{Context, Decision, Huey, JobId, Retry, Schedule, Timestamp, VirtualClock, group, task};
+use huey::{Context, Decision, Huey, JobId, Retry, Schedule, SignalKind, Timestamp, VirtualClock, group, task};
 use support::{LONG, block_on, queue_with, run};
 
 #[task]
@@ -141,6 +141,42 @@ fn every_origin_reaches_the_hooks() {
             "replay: fails",
         ]
     );
+}
+
+#[test]
+fn a_refused_job_is_told_of_by_rejected_alone_on_every_path() {
+    let all = ["call", "bulk", "group member", "periodic", "chain", "error follow-up", "chord callback", "replay"];
+    for refused in all {
+        let clock = clock();
+        let (huey, heard, _) = queue_with(|builder| {
+            builder.clock(clock.clock()).hook(move |request| match request.origin().kind() {
+                kind if kind == refused && request.task() != fails::NAME => Err("not so".into()),
+                "replay" if refused == "replay" => Err("not so".into()),
+                _ => Ok(Decision::Go),
+            })
+        });
+        let dead = fails::job().on_error(reads_header::job()).enqueue(&huey).unwrap();
+        let outcomes = [
+            leaf::enqueue(&huey, 1).is_err(),
+            leaf::map(&huey, [2]).is_err(),
+            group([leaf::job(4), leaf::job(5)]).then(sum::with()).enqueue(&huey).is_err(),
+        ];
+        assert_eq!(outcomes, [refused == "call", refused == "bulk", refused == "group member"]);
+        let chain = leaf::job(3).then(leaf::with()).enqueue(&huey);
+        assert_eq!(chain.is_err(), refused == "call");
+        huey.schedules().add("often", Schedule::every(Duration::from_mins(1)).unwrap(), leaf::job(6)).unwrap();
+        run(&huey);
+        clock.advance(Duration::from_mins(1));
+        tick(&huey).unwrap();
+        assert_eq!(huey.replay(dead.id()).is_err(), refused == "replay");
+        run(&huey);
+        let of: Vec<_> = heard.all().into_iter().filter(|signal| signal.kind == SignalKind::Rejected).collect();
+        assert!(!of.is_empty() && of.iter().all(|signal| signal.origin.kind() == refused), "{refused}: {of:?}");
+        for signal in of {
+            assert_eq!(heard.of(signal.id), "rejected", "{refused}");
+            assert!(signal.cause.unwrap().ends_with(": not so"), "{refused}");
+        }
+    }
 }
 
 #[test]

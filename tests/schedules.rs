@@ -262,6 +262,26 @@ fn queue_one_lets_one_wait_and_no_more() {
     assert_eq!(bench.skipped("one"), [(120, 120, 1, SkipReason::Overlap)]);
 }
 
+/// Looks at the schedules while it runs.
+#[task]
+fn looks(#[ctx] ctx: &huey::Context) -> Result<()> {
+    tick(ctx.huey()?).map(drop)
+}
+
+#[test]
+fn a_job_that_runs_stands_in_the_way_unless_one_may_wait_beside_it() {
+    for (overlap, ticks, skipped) in
+        [(Overlap::Skip, vec![60], 1), (Overlap::QueueOne, vec![60, 120], 0), (Overlap::Allow, vec![60, 120], 0)]
+    {
+        let bench = Bench::new();
+        bench.add("looks", every(60).overlap(overlap), looks::job());
+        bench.tick_at(60);
+        bench.clock.set(at(120));
+        bench.huey.consumer().workers(1).periodic(false).run_until_idle().unwrap();
+        assert_eq!((bench.ticks(looks::NAME), bench.skipped("looks").len()), (ticks, skipped), "{overlap:?}");
+    }
+}
+
 #[test]
 fn ticks_in_a_row_that_are_skipped_fire_one_signal() {
     let bench = Bench::new();

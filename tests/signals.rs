@@ -87,7 +87,7 @@ fn needs(#[data] unshared: &Unshared) {
 
 /// A task as another program knew it, which this one does not: it is not in the registry.
 macro_rules! foreign {
-    ($ty:ident, $name:literal) => {
+    ($ty:ident, $name:literal, $signature:expr) => {
         #[derive(Serialize, Deserialize)]
         #[serde(crate = "huey::__private::serde")]
         struct $ty;
@@ -98,7 +98,7 @@ macro_rules! foreign {
                 aliases: &[],
                 file: file!(),
                 line: line!(),
-                signature: 1,
+                signature: $signature,
                 version: 0,
                 upgrade: None,
                 output: 0,
@@ -114,8 +114,9 @@ macro_rules! foreign {
         }
     };
 }
-foreign!(Moved, "signals::moved_away");
-foreign!(OldAdd, "signals::add");
+foreign!(Moved, "signals::moved_away", 1);
+foreign!(OldAdd, "signals::add", 1);
+foreign!(Garbled, "signals::add", <add as Task>::DEFINITION.signature);
 
 /// Runs a job on one worker, with no care for the level, and gives its signals.
 fn signals_of<T: Registered>(job: impl Fn() -> Job<T>) -> String {
@@ -271,6 +272,25 @@ fn a_job_that_fits_no_task_of_this_program_is_parked() {
 }
 
 #[test]
+fn a_job_whose_arguments_do_not_decode_is_parked_and_spoils_no_listing_and_no_count() {
+    let (huey, heard, _) = queue();
+    let good = add::enqueue(&huey, 1, 2).unwrap().id();
+    let garbled = Job::new(Garbled).retries(3).enqueue(&huey).unwrap().id();
+    let states = || huey.jobs().task::<add>().map(|job| job.unwrap().state).collect::<Vec<_>>();
+    assert_eq!((states(), huey.counts_of::<add>().unwrap().queued), (vec![JobState::Queued; 2], 2));
+    run(&huey);
+    assert_eq!(states(), [JobState::Complete, JobState::Parked]);
+    assert_eq!((huey.counts().unwrap().parked, huey.is_active::<add>().unwrap()), (1, false));
+    assert_eq!(huey.handle::<add>(good).unwrap().get().unwrap(), Some(3));
+    let info = huey.info(garbled).unwrap().unwrap();
+    assert_eq!((info.state, info.attempts), (JobState::Parked, 0), "no attempt counts");
+    // Only the attempt itself reads them.
+    assert_eq!(heard.of(garbled), "enqueued executing parked");
+    let cause = heard.find(SignalKind::Parked).unwrap().cause.unwrap();
+    assert!(cause.contains("arguments"), "{cause}");
+}
+
+#[test]
 fn a_job_that_is_running_when_the_grace_ends() {
     fn interrupted<T: Registered>(job: fn() -> Job<T>) -> (String, JobState) {
         let (huey, heard, stage) = queue();
@@ -392,8 +412,10 @@ fn the_outcome_can_be_read_when_its_signal_is_heard() {
         let (huey, ..) = queue_with(|builder| {
             let (this, read) = (Arc::clone(&this), Arc::clone(&read));
             builder.on_any(move |signal: &Signal| {
-                let ended = matches!(signal.kind, SignalKind::Complete | SignalKind::Dead | SignalKind::Expired);
-                if ended && let Some(huey) = this.get() {
+                use SignalKind::{Complete, Dead, Error, Expired};
+                if matches!(signal.kind, Complete | Error | Dead | Expired)
+                    && let Some(huey) = this.get()
+                {
                     let handle: JobHandle<u32> = huey.handle::<flaky>(signal.id).unwrap();
                     let got = handle.get().map_err(|error| error.ending());
                     lock(&read).push((handle.status().unwrap(), got));
@@ -407,7 +429,8 @@ fn the_outcome_can_be_read_when_its_signal_is_heard() {
         run(&huey);
         let expected = [
             (JobState::Complete, Ok(Some(1))),
-            (JobState::Dead, Err(Some(JobState::Dead))),
+            (JobState::Dead, Err(Some(JobState::Dead))), // when `error` is heard, and
+            (JobState::Dead, Err(Some(JobState::Dead))), // when `dead` is
             (JobState::Expired, Err(Some(JobState::Expired))),
         ];
         let mut read = std::mem::take(&mut *lock(&read));

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use huey::{
-    Decision, Decorator, Durability, EnqueueOutcome, EnqueueRequest, HookResult, Huey, JobState, Memory, OnConflict,
-    Scope, SignalKind, Unique, task,
+    Context, Decision, Decorator, Durability, EnqueueOutcome, EnqueueRequest, HookResult, Huey, JobState, Memory,
+    OnConflict, Scope, SignalKind, Unique, task,
 };
-use support::{LONG, queue, queue_with, run};
+use support::{LONG, Stage, queue, queue_with, run};
 
 #[task(unique)]
 fn alone() -> u8 {
@@ -135,6 +135,39 @@ fn a_replaced_job_is_canceled_and_its_waiters_are_told() {
     assert_eq!(&*cause, format!("replaced by {}", second.id()));
     run(&huey);
     assert_eq!(second.wait(LONG).unwrap(), 2);
+}
+
+#[task(queue = "gated", unique(scope = pending), retries = 1, retry_delay = "1h")]
+fn comes_back(#[data] stage: &Stage, #[ctx] ctx: &Context) -> Result<u32, String> {
+    stage.note("runs");
+    stage.pass();
+    if ctx.attempt() == 1 { Err("once more".into()) } else { Ok(ctx.attempt()) }
+}
+
+#[test]
+fn a_key_that_is_held_while_a_job_waits_is_held_while_it_waits_for_its_retry() {
+    let (huey, _, stage) = queue();
+    stage.open();
+    let first = comes_back::enqueue(&huey).unwrap();
+    assert_eq!(comes_back::enqueue(&huey).unwrap().id(), first.id(), "while it waits");
+    huey.consumer().workers(1).queues(["gated"]).run_until_idle().unwrap();
+    assert_eq!(first.status().unwrap(), JobState::Scheduled);
+    assert_eq!(comes_back::enqueue(&huey).unwrap().id(), first.id(), "while it waits for its retry");
+}
+
+#[test]
+fn a_job_that_comes_back_is_not_refused_though_another_holds_its_key() {
+    let (huey, heard, stage) = queue();
+    let first = comes_back::enqueue(&huey).unwrap();
+    let consumer = huey.consumer().workers(1).queues(["gated"]).start().unwrap();
+    stage.wait_notes(1);
+    let second = comes_back::job().delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
+    assert!(second.is_new(), "a running job does not hold it");
+    stage.open();
+    heard.wait(SignalKind::Retrying, 1);
+    consumer.shutdown().wait().unwrap();
+    assert_eq!([&first, &second].map(|job| job.status().unwrap()), [JobState::Scheduled; 2]);
+    assert!(!comes_back::enqueue(&huey).unwrap().is_new());
 }
 
 #[test]
