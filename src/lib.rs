@@ -40,7 +40,8 @@
 //! # Features
 //!
 //! `sled` (default): the embedded storage. `tokio` (default): `async fn` tasks, on a runtime that the consumer owns.
-//! `testing`: the test kit in [`testing`], with the conformance suite for storages.
+//! `testing`: the test kit in [`testing`], with the conformance suite for storages. `cli`: `huey::cli`, which turns a program
+//! into a consumer command.
 
 pub use huey_core::*;
 pub use huey_macros::task;

@@ -4,6 +4,8 @@
 //! The modules stand in the order of the way that a job takes: a call becomes a job, passes the hooks, is committed,
 //! claimed, attempted, and settled. A module imports only from modules above its own.
 
+#[cfg(all(feature = "cli", unix))]
+pub mod cli;
 mod codec;
 mod consumer;
 mod enqueue;

@@ -143,7 +143,10 @@ impl Consumer {
             Error::unavailable(format!("the signals SIGTERM and SIGINT cannot be heard: {error}")).caused_by(error)
         };
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(fault)?;
+        let Self { workers, periodic, grace, .. } = self;
+        let queues = self.queues.join(",");
         let handle = self.start()?;
+        tracing::info!(workers, queues, periodic, ?grace, "started");
         // What is registered first runs first: the first signal arms what the second one sets off.
         let armed = Arc::new(AtomicBool::new(false));
         let mut registered = Vec::new();
@@ -160,7 +163,7 @@ impl Consumer {
         for registered in registered {
             low_level::unregister(registered);
         }
-        stopped
+        stopped.inspect(|()| tracing::info!("stopped"))
     }
 
     /// Runs until nothing is queued, running or due in its queues, then stops. Jobs scheduled for later stay.

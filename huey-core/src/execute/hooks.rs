@@ -109,6 +109,7 @@ impl ExecuteHooks {
 
     /// Whether an attempt may begin, or what it comes to instead. The first hook that says no is the last one asked.
     pub(super) fn before(&self, context: &Context) -> Result<(), End> {
+        tracing::debug!("an attempt begins");
         for hook in &self.before {
             match catch_unwind(AssertUnwindSafe(|| hook(context))) {
                 Ok(Ok(())) => {}
@@ -121,10 +122,13 @@ impl ExecuteHooks {
 
     /// An attempt has come to its end.
     pub(crate) fn after(&self, context: &Context, end: &End) {
-        if self.after.is_empty() {
-            return;
-        }
         let outcome = AttemptOutcome::of(end);
+        match &outcome {
+            AttemptOutcome::Failed(error) => tracing::warn!(error, "an attempt failed"),
+            AttemptOutcome::Panicked(error) => tracing::warn!(error, "an attempt panicked"),
+            AttemptOutcome::Late => tracing::warn!("an attempt passed its deadline"),
+            outcome => tracing::debug!(?outcome, "an attempt ended"),
+        }
         for hook in &self.after {
             harmless("post-execute", context.task(), || hook(context, &outcome));
         }
