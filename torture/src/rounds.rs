@@ -159,7 +159,7 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
         }
         let (enqueued, full) = (begun.elapsed().as_secs_f64(), resident()?);
         let begun = Instant::now();
-        huey.consumer().queues(["rounds"]).workers(2).run_until_idle()?;
+        huey.consumer().queues(["rounds"]).workers(2).periodic(false).run_until_idle()?;
         let drained = begun.elapsed().as_secs_f64();
         let sizes = inspector.sizes()?;
         let (disk, memory) = (used(&folder)?, resident()?);
