@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use huey::store::{OpenStorage, Storage, StorageOptions};
-use huey::{Huey, JobId, JobState, Memory, Reason, Revocation, Timestamp, VirtualClock, group, task};
+use huey::{
+    Context, Huey, JobId, JobState, Memory, Reason, Revocation, SignalKind, Timestamp, VirtualClock, group, task,
+};
 use support::{LONG, Stage, queue, queue_with, run};
 
 #[task]
@@ -193,4 +195,132 @@ fn a_job_that_is_not_there_cannot_be_explained() {
     assert!(error.is_no_such_job() && error.to_string().contains("is gone"), "{error}");
     let other = queue().0;
     assert!(other.explain(job).unwrap_err().to_string().contains("ever had the id"));
+}
+
+#[task(lock("ledger", by(account)))]
+fn book(#[data] stage: &Stage, account: u64) {
+    stage.note(format!("book {account}"));
+    stage.pass();
+}
+
+#[task]
+fn take(#[ctx] ctx: &Context, #[data] stage: &Stage, number: u64) -> huey::Result<()> {
+    let _guard = ctx.lock(&number)?;
+    stage.note("take");
+    stage.pass();
+    Ok(())
+}
+
+#[task(max_running = 1)]
+fn alone(#[data] stage: &Stage) {
+    stage.note("alone");
+    stage.pass();
+}
+
+#[task(rate("mailgun", 2, "10s"))]
+fn mail() {}
+
+#[task(lock = "printer", max_running = 1, rate(1, "1h"))]
+fn print(#[data] stage: &Stage) {
+    stage.note("print");
+    stage.pass();
+}
+
+#[task(timeout = "20ms", retries = 1)]
+fn deaf(#[data] stage: &Stage) {
+    stage.note("deaf");
+    stage.pass();
+}
+
+/// The reasons, though a receiver may not have returned from the last signal.
+fn told(huey: &Huey, id: JobId) -> Vec<Reason> {
+    reasons(huey, id).into_iter().filter(|reason| *reason != Reason::Unannounced).collect()
+}
+
+#[test]
+fn a_lock_is_told_with_its_name_and_its_holder_in_line_or_not() {
+    let (huey, heard, stage) = queue();
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    let holder = book::enqueue(&huey, 7).unwrap().id();
+    stage.wait_notes(1);
+    let waits = book::enqueue(&huey, 7).unwrap().id();
+    heard.wait(SignalKind::Locked, 1);
+    assert_eq!(told(&huey, waits), [Reason::Locked { lock: Some("ledger".into()), holder }]);
+    assert_eq!(words(&huey, waits), format!("the job {holder} holds the lock `ledger` that it needs"));
+    let unseen = book::job(7).queue("unserved").enqueue(&huey).unwrap().id();
+    let unserved = told(&huey, unseen);
+    assert!(matches!(&unserved[..], [Reason::Locked { .. }, Reason::NotServed { .. }]), "{unserved:?}");
+    let other = book::job(8).queue("unserved").enqueue(&huey).unwrap().id();
+    assert!(matches!(&told(&huey, other)[..], [Reason::NotServed { .. }]), "another account's lock is free");
+    stage.open();
+    consumer.wait_idle().unwrap();
+    assert_eq!(told(&huey, waits), [Reason::Ended { state: JobState::Complete, cause: String::new() }]);
+    consumer.shutdown().wait().unwrap();
+}
+
+#[test]
+fn a_lock_that_a_body_found_held_is_told_with_its_holder() {
+    let (huey, heard, stage) = queue();
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    let holder = take::enqueue(&huey, 1).unwrap().id();
+    stage.wait_notes(1);
+    let waits = take::enqueue(&huey, 1).unwrap();
+    heard.wait(SignalKind::Locked, 1);
+    assert_eq!(told(&huey, waits.id()), [Reason::Locked { lock: None, holder }]);
+    stage.open();
+    waits.wait(LONG).unwrap();
+    consumer.shutdown().wait().unwrap();
+}
+
+#[test]
+fn a_bound_is_told_and_all_that_a_job_needs_is_told_together() {
+    let (huey, heard, stage) = queue();
+    let consumer = huey.consumer().workers(3).start().unwrap();
+    let _ = alone::enqueue(&huey).unwrap();
+    let first = print::enqueue(&huey).unwrap().id();
+    stage.wait_notes(2);
+    let (waits, prints) = (alone::enqueue(&huey).unwrap(), print::enqueue(&huey).unwrap());
+    heard.wait(SignalKind::Locked, 1);
+    assert_eq!(told(&huey, waits.id()), [Reason::Bound { most: 1 }]);
+    let all = told(&huey, prints.id());
+    let [Reason::Locked { holder, .. }, Reason::Bound { most: 1 }, Reason::Rate { rate, most: 1, .. }] = &all[..]
+    else {
+        panic!("{all:?}")
+    };
+    assert_eq!((*holder, rate.as_deref()), (first, Some("explain::print")), "what has no name is named by its task");
+    stage.open();
+    waits.wait(LONG).unwrap();
+    consumer.shutdown().wait().unwrap();
+}
+
+#[test]
+fn a_rate_is_told_with_the_instant_at_which_it_lets_the_next_one_begin() {
+    let start = Timestamp::from_micros(1_000_000_000);
+    let clock = VirtualClock::starting_at(start);
+    let huey = Huey::builder().clock(clock.clock()).data_arc(Stage::new()).open(Memory::new()).unwrap();
+    let jobs = mail::map(&huey, (0..5).map(|_| ())).unwrap();
+    assert_eq!(told(&huey, jobs[0].id()), [Reason::NoConsumer], "the rate has room");
+    run(&huey);
+    clock.advance(Duration::from_secs(4));
+    let (per, rate) = (Duration::from_secs(10), Some("mailgun".to_owned()));
+    let next = start + per;
+    let used_up = Reason::Rate { rate, most: 2, per, next };
+    assert_eq!(told(&huey, jobs[2].id()), [Reason::Due(next), used_up.clone(), Reason::NoConsumer]);
+    assert_eq!(told(&huey, jobs[4].id()), [Reason::Due(next + per), used_up, Reason::NoConsumer], "its own turn");
+    assert!(
+        words(&huey, jobs[2].id())
+            .contains("the rate `mailgun` of 2 in 10s is used up, and lets the next one begin at ")
+    );
+}
+
+#[test]
+fn a_body_that_outlives_its_deadline_is_why_its_job_is_not_run_again() {
+    let (huey, heard, stage) = queue();
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    let late = deaf::enqueue(&huey).unwrap();
+    heard.wait(SignalKind::Retrying, 1);
+    assert_eq!(told(&huey, late.id()), [Reason::RunsOn]);
+    stage.open();
+    late.wait(LONG).unwrap();
+    consumer.shutdown().wait().unwrap();
 }

@@ -305,3 +305,65 @@ fn a_consumer_of_an_immediate_queue_does_not_start() {
     let error = huey.consumer().start().unwrap_err();
     assert!(error.is_setup() && error.to_string().contains("needs no consumer"), "{error}");
 }
+
+#[task(rate(1, "1h"))]
+fn rarely(number: u64) -> u64 {
+    number
+}
+
+#[task(lock = "ledger")]
+fn book(#[data] stage: &Stage, number: u64) {
+    stage.note(format!("book {number}"));
+    stage.pass();
+}
+
+#[task(max_running = 1)]
+fn alone(#[data] stage: &Stage, number: u64) {
+    stage.note(format!("alone {number}"));
+    stage.pass();
+}
+
+/// Takes the lock in its body.
+#[task]
+async fn book_later(#[ctx] ctx: &Context, number: u64) -> Result<u64, BoxError> {
+    let _guard = ctx.lock("ledger")?;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    Ok(number)
+}
+
+#[test]
+fn a_rate_does_not_hold_in_immediate_mode() {
+    let (huey, heard, _) = immediate();
+    let handles = rarely::map(&huey, 0..50).unwrap();
+    assert!((0..).zip(&handles).all(|(number, handle)| handle.get().unwrap() == Some(number)));
+    assert!(heard.find(SignalKind::RateLimited).is_none());
+}
+
+#[test]
+fn an_immediate_job_waits_until_another_thread_lets_go_of_its_lock_or_its_bound() {
+    let (huey, heard, stage) = immediate();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| (book::enqueue(&huey, 1).unwrap(), alone::enqueue(&huey, 1).unwrap()));
+        stage.wait_notes(1);
+        let second = scope.spawn(|| book::enqueue(&huey, 2).unwrap().get().unwrap());
+        heard.wait(SignalKind::Locked, 1);
+        let bounded = scope.spawn(|| alone::enqueue(&huey, 2).unwrap());
+        stage.wait_notes(2);
+        let third = scope.spawn(|| alone::enqueue(&huey, 3).unwrap().get().unwrap());
+        heard.wait(SignalKind::Enqueued, 4);
+        assert_eq!(stage.notes(), ["book 1", "alone 2"]);
+        stage.open();
+        let (book, alone) = first.join().unwrap();
+        assert_eq!((book.get().unwrap(), alone.get().unwrap()), (Some(()), Some(())));
+        assert_eq!((second.join().unwrap(), bounded.join().unwrap().get().unwrap()), (Some(()), Some(())));
+        assert_eq!(third.join().unwrap(), Some(()));
+    });
+}
+
+#[test]
+fn an_immediate_async_body_that_finds_a_lock_held_comes_again_once_it_is_free() {
+    let (huey, heard, _) = immediate();
+    let handles = book_later::map(&huey, [1, 2]).unwrap();
+    assert_eq!((handles[0].get().unwrap(), handles[1].get().unwrap()), (Some(1), Some(2)));
+    assert_eq!(heard.of(handles[1].id()), "enqueued executing locked executing complete");
+}

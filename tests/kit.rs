@@ -251,3 +251,76 @@ fn queues_of_tests_do_not_disturb_each_other() {
     assert_eq!((other.drain(), other.heard().as_str(), one.now().since(other.now())), (0, "", MINUTE));
     refute_enqueued!(other, number);
 }
+
+#[task(rate(2, "10s"))]
+fn limited() {}
+
+#[task(rate(1, "10s"))]
+fn rare() {}
+
+/// Takes the lock in its body.
+#[task]
+async fn book(#[ctx] ctx: &Context) -> Result<(), huey::BoxError> {
+    let _guard = ctx.lock("ledger")?;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    Ok(())
+}
+
+#[task(lock = "ledger", max_running = 1)]
+async fn audit() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// When attempts began, in seconds.
+fn begun(queue: &TestQueue, since: huey::Timestamp) -> Vec<u64> {
+    let signals = queue.signals();
+    let executing = signals.iter().filter(|signal| signal.kind == SignalKind::Executing);
+    executing.map(|signal| signal.at.since(since).as_secs()).collect()
+}
+
+#[test]
+fn jobs_over_their_rate_wait_for_the_clock() {
+    let queue = TestQueue::new();
+    let start = queue.now();
+    let jobs = limited::map(&queue, (0..5).map(|_| ())).unwrap();
+    assert_eq!((queue.drain(), queue.drain()), (2, 0));
+    assert_eq!(queue.heard_of(jobs[2].id()), "enqueued rate-limited scheduled");
+    queue.advance(Duration::from_secs(10));
+    assert_eq!(queue.drain(), 2);
+    assert_eq!(queue.run_for(MINUTE), 1);
+    assert_eq!((begun(&queue, start), queue.now().since(start).as_secs()), (vec![0, 0, 10, 10, 20], 70));
+}
+
+#[test]
+fn time_that_passes_runs_each_job_of_a_rate_though_others_cut_in() {
+    let queue = TestQueue::new();
+    let start = queue.now();
+    let _ = rare::map(&queue, (0..3).map(|_| ())).unwrap();
+    queue.drain();
+    let urgent = rare::job().priority(5).enqueue(&queue).unwrap();
+    assert_eq!(queue.run_for(Duration::from_secs(10)), 1);
+    assert_eq!(urgent.status().unwrap(), JobState::Complete);
+    assert_eq!(queue.run_for(Duration::from_secs(20)), 2);
+    assert_eq!(begun(&queue, start), [0, 10, 20, 30]);
+}
+
+#[test]
+fn time_passes_beside_jobs_that_are_due_and_cannot_run() {
+    let queue = TestQueue::new();
+    let jobs = rare::map(&queue, (0..2).map(|_| ())).unwrap();
+    queue.drain();
+    queue.queue("default").pause().unwrap();
+    assert_eq!(queue.run_for(MINUTE), 0);
+    queue.queue("default").resume().unwrap();
+    assert_eq!((queue.drain(), jobs[1].status().unwrap()), (1, JobState::Complete));
+}
+
+#[test]
+fn a_body_that_finds_its_lock_held_is_run_again_by_the_same_drain() {
+    let queue = TestQueue::new();
+    let books = book::map(&queue, [(), ()]).unwrap();
+    let audits = audit::map(&queue, [(), ()]).unwrap();
+    assert_eq!(queue.drain(), 5, "one of the two bodies began twice");
+    assert_eq!(queue.heard_of(books[1].id()), "enqueued executing locked executing complete");
+    assert!(audits.iter().all(|audit| audit.status().unwrap() == JobState::Complete));
+}

@@ -269,10 +269,10 @@ impl Inline {
         Ok(all.into())
     }
 
-    /// When the first of them is due.
+    /// When the first of them is due that is not yet.
     #[cfg(feature = "testing")]
-    pub(crate) fn next_due(&self) -> Result<Option<Timestamp>, StorageError> {
-        Ok(self.scheduled()?.front().map(|(at, _)| *at))
+    pub(crate) fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
+        Ok(self.scheduled()?.into_iter().map(|(at, _)| at).find(|at| *at > now))
     }
 
     /// Whether another thread runs jobs, and one of these may be among them or come up next.

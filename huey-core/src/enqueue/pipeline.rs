@@ -20,8 +20,8 @@ use crate::id::JobId;
 use crate::job::{Choices, Head, Job, Origin, Terms};
 use crate::signal::{Signal, SignalKind, Signals, Waiters, WorkerMark};
 use crate::store::{
-    Answer, Body, Commit, Discarded, Limit, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError, Transition,
-    UniqueKey,
+    Answer, Body, Commit, Discarded, Limit, LimitKind, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError,
+    Transition, UniqueKey,
 };
 use crate::task::{Definition, Delivery, Durability, Options, StoredArgs, Task};
 
@@ -280,7 +280,9 @@ impl Pipeline {
             self.proven.lock().unwrap_or_else(PoisonError::into_inner).insert(task.name);
         }
         let unique = unique_key(terms, |rule| rule.of(args), task.lasting_name())?;
-        let limits = limits(terms, args, task.lasting_name())?;
+        let mut limits = limits(terms, args, task.lasting_name())?;
+        // No time passes there in which so many may begin.
+        limits.retain(|limit| !(self.is_immediate() && matches!(limit.kind, LimitKind::Rate { .. })));
         let stored = StoredArgs { task: task.name, form: task.form(), bytes: &bytes };
         new_job(stored, (id, origin), terms, (unique, limits), writes, part)
     }

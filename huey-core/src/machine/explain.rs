@@ -1,10 +1,12 @@
 //! What the state knows of why a job does not run.
 
-use super::control;
+use super::item::LimitsItem;
 use super::state::State;
 use super::work::{Listed, Phase, Work};
+use super::{control, lock};
 use crate::id::JobId;
-use crate::store::Reason;
+use crate::store::{LimitKind, Reason};
+use crate::task::name_of;
 use crate::time::Timestamp;
 
 /// What keeps a job from being given out, beside its time. Jobs of the queues `beside` are claimed together with it.
@@ -31,6 +33,10 @@ fn waiting(state: &State, work: &Work, beside: &[String], now: Timestamp) -> Vec
     if state.is_held(work.item.counter) {
         reasons.push(Reason::Unannounced);
     }
+    if state.lingering.holds(work.item.counter) {
+        reasons.push(Reason::RunsOn);
+    }
+    reasons.extend(limits(state, work.item.counter, now));
     reasons.extend(suspect(state, work, &queue, beside));
     if reasons.is_empty() {
         let tallies = state.tallies.iter().filter(|((queue, _), _)| *queue == work.item.queue);
@@ -40,6 +46,23 @@ fn waiting(state: &State, work: &Work, beside: &[String], now: Timestamp) -> Vec
         reasons.push(Reason::InLine { queued, running });
     }
     reasons
+}
+
+/// What a job needs and cannot have now, in the order in which a claim looks at it.
+fn limits(state: &State, counter: u64, now: Timestamp) -> impl Iterator<Item = Reason> {
+    let item = state.limits.item(counter).into_iter();
+    let full = item.flat_map(LimitsItem::all).filter(move |(key, kind)| state.limits.room(key, *kind, now) == 0);
+    full.filter_map(move |(key, kind)| match kind {
+        LimitKind::Lock => {
+            let holder = state.limits.holder(key).filter(|holder| *holder != counter)?;
+            Some(Reason::Locked { lock: name_of(key), holder: lock::id(state, holder) })
+        }
+        LimitKind::Running { most } => Some(Reason::Bound { most }),
+        LimitKind::Rate { most, per } => {
+            let next = state.limits.marks(key).next(per, now)?;
+            Some(Reason::Rate { rate: name_of(key), most, per, next })
+        }
+    })
 }
 
 /// A job one crash short of its limit that holds this one up.

@@ -118,6 +118,22 @@ impl Limits {
         self.gates.get(key).map_or_else(|| Gate::default().room(kind, now), |gate| gate.room(kind, now))
     }
 
+    /// When a job's turn comes that stands in the line of a rate: as it was seen when it joined, or when there is room next, if
+    /// others went first.
+    pub(super) fn due(&self, counter: u64, now: Timestamp) -> Option<Timestamp> {
+        let job = self.jobs.get(&counter)?;
+        let wait = job.wait.as_ref()?;
+        let due = wait.due?;
+        match job.item.kind(&wait.key) {
+            Some(LimitKind::Rate { most, per }) if due <= now => {
+                let marks = self.marks(&wait.key);
+                let full = marks.room(most, per, now) == 0;
+                Some(marks.next(per, now).filter(|_| full).unwrap_or(due))
+            }
+            _ => Some(due),
+        }
+    }
+
     /// The job that holds a lock.
     pub(super) fn holder(&self, key: &Bytes) -> Option<u64> {
         self.gates.get(key)?.holders.first().copied()

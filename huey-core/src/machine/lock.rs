@@ -85,7 +85,7 @@ fn wait(
 }
 
 /// The id of a job that holds a lock. One may be gone while its body runs on: its time is not known then.
-fn id(state: &State, holder: u64) -> JobId {
+pub(super) fn id(state: &State, holder: u64) -> JobId {
     state.work(holder).map_or_else(|| id_of(0, holder, state.salt), |work| work.item.id(state.salt))
 }
 

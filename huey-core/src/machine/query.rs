@@ -43,7 +43,7 @@ pub(super) fn job(
     now: Timestamp,
 ) -> Result<Result<Box<Row>, Missing>, StorageError> {
     if let Some(work) = state.work_of(id) {
-        return Ok(Ok(Box::new(live(state, fetch, work)?)));
+        return Ok(Ok(Box::new(live(state, fetch, work, now)?)));
     }
     if let Some(place) = state.result_of(id) {
         let result = match fetch.fetch(place)? {
@@ -69,13 +69,12 @@ pub(super) fn job(
     Ok(Err(if existed { Missing::Gone } else { Missing::NeverExisted }))
 }
 
-fn live(state: &State, fetch: &dyn Fetch, work: &Work) -> Result<Row, StorageError> {
+fn live(state: &State, fetch: &dyn Fetch, work: &Work, now: Timestamp) -> Result<Row, StorageError> {
     let head = body(fetch, work.body)?.head;
     let note = note(fetch, work)?;
     let ended = Ended { error: note.error, cause: note.cause, ..Ended::default() };
     let is_held = state.is_held(work.item.counter);
-    let in_line = state.limits.wait(work.item.counter).filter(|_| work.listed == Listed::Limited);
-    let room = in_line.and_then(|wait| wait.due);
+    let room = state.limits.due(work.item.counter, now).filter(|_| work.listed == Listed::Limited);
     let shown = match work.item.phase {
         Phase::Waiting if work.listed == Listed::Due || room.is_some() => JobState::Scheduled,
         Phase::Waiting => JobState::Queued,
@@ -191,7 +190,7 @@ fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result
         }
         let row = match target {
             Target::Live(_) => match state.work(counter).filter(|work| fits(&work.item)) {
-                Some(work) => live(state, fetch, work)?,
+                Some(work) => live(state, fetch, work, now)?,
                 None => continue,
             },
             Target::Result(_) if !shows_ended => continue,

@@ -257,6 +257,8 @@ impl HueyBuilder {
     /// `.await` another. An enqueue that is awaited, [`enqueue_async`](crate::Job::enqueue_async), runs its jobs on a helper thread and
     /// blocks nobody. Threads that enqueue at the same time run their jobs side by side.
     ///
+    /// A lock and a bound hold between bodies that run side by side; a rate does not, for no time passes in which so many may begin.
+    ///
     /// Schedules make no jobs by themselves; [`trigger`](crate::Schedules::trigger) does. A consumer of such a queue does not start.
     /// It is in memory and nowhere else: what another storage holds is for a consumer to run.
     ///

@@ -212,8 +212,8 @@ impl Huey {
 
     /// When the next scheduled job is due.
     #[cfg(feature = "testing")]
-    pub(crate) fn next_due(&self) -> Result<Option<crate::time::Timestamp>> {
-        Ok(self.inner.inline.next_due()?)
+    pub(crate) fn next_due(&self, now: crate::time::Timestamp) -> Result<Option<crate::time::Timestamp>> {
+        Ok(self.inner.inline.next_due(now)?)
     }
 
     /// Stored arguments of a task in words.

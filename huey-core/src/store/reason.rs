@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,31 @@ pub enum Reason {
         /// Why, in words; empty if it is complete.
         cause: String,
     },
+    /// A lock that it needs is held.
+    Locked {
+        /// What the lock is named by, or its task; none if a body took it by something else than a text.
+        lock: Option<String>,
+        /// The job that holds it.
+        holder: JobId,
+    },
+    /// As many jobs of its task, or of its key, run as may at once.
+    Bound {
+        /// That many.
+        most: u32,
+    },
+    /// Its rate is used up.
+    Rate {
+        /// What the rate is named by, or its task.
+        rate: Option<String>,
+        /// So many jobs may begin.
+        most: u32,
+        /// In any span of this length.
+        per: Duration,
+        /// When the next one may begin: this one, if nobody stands in front of it.
+        next: Timestamp,
+    },
+    /// The body of its last attempt ignored its deadline or a stop, and has not returned.
+    RunsOn,
 }
 
 impl fmt::Display for Reason {
@@ -139,7 +165,27 @@ impl fmt::Display for Reason {
             Self::Parked { cause } => f.write_str(cause),
             Self::Ended { state, cause } if cause.is_empty() => write!(f, "it is {state}"),
             Self::Ended { state, cause } => write!(f, "it is {state}: {cause}"),
+            Self::Locked { lock, holder } => {
+                write!(f, "the job {holder} holds the lock{} that it needs", Named(lock.as_deref()))
+            }
+            Self::Bound { most } => {
+                write!(f, "`max_running` lets {most} of its task or its key run at once, and so many do")
+            }
+            Self::Rate { rate, most, per, next } => {
+                let rate = Named(rate.as_deref());
+                write!(f, "the rate{rate} of {most} in {per:?} is used up, and lets the next one begin at {next}")
+            }
+            Self::RunsOn => f.write_str("the body of its last attempt has not returned, though its time was over"),
         }
+    }
+}
+
+/// A name where there is one.
+struct Named<'a>(Option<&'a str>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |name| write!(f, " `{name}`"))
     }
 }
 

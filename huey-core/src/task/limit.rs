@@ -96,6 +96,13 @@ pub(crate) fn lock_key_of<K: KeyPart + ?Sized>(lock: &K) -> Result<Vec<u8>> {
     bounded("lock", "a body", stored)
 }
 
+/// What a stored key is named by. None if it begins with no text.
+pub(crate) fn name_of(stored: &[u8]) -> Option<String> {
+    let (length, rest) = stored.get(1..)?.split_first_chunk()?;
+    let name = rest.get(..usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
+    std::str::from_utf8(name).ok().filter(|name| !name.is_empty()).map(ToOwned::to_owned)
+}
+
 fn bounded(what: &str, name: &str, stored: Vec<u8>) -> Result<Vec<u8>> {
     if stored.len() > LONGEST {
         let text = format!(
@@ -132,6 +139,10 @@ mod tests {
         assert_eq!(plain, lock_key_of("ledger").unwrap());
         let bound = LimitRule::running(1, part).stored_key(&(), "ledger").unwrap();
         assert_ne!(bound, named, "a bound is no lock");
+        assert_eq!((name_of(&named).as_deref(), name_of(&bound).as_deref()), (Some("ledger"), Some("ledger")));
+        for other in [lock_key_of(&7_u64), lock_key_of(&(u64::MAX, "x")), lock_key_of(&true), lock_key_of("")] {
+            assert_eq!(name_of(&other.unwrap()), None, "a key that begins with no text");
+        }
     }
 
     #[test]

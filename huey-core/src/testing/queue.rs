@@ -148,7 +148,7 @@ impl TestQueue {
 
     /// Lets time pass as beside a consumer: runs what is due, moves the clock to the next instant at which something is, and so
     /// on until it has moved so far. How many attempts were run. Retries with a delay, delayed steps and (with
-    /// [`periodic`](Self::periodic)) ticks happen at their own instants.
+    /// [`periodic`](Self::periodic)) ticks happen at their own instants, and so do jobs over their rate.
     ///
     /// # Panics
     ///
@@ -161,12 +161,12 @@ impl TestQueue {
         loop {
             let tick = self.tick();
             attempts += self.drain();
-            let next = ran(self.huey.next_due()).map_or(tick, |due| due.min(tick));
+            let next = ran(self.huey.next_due(self.now())).map_or(tick, |due| due.min(tick));
             if next > until {
                 self.clock.set(until);
                 return attempts;
             }
-            self.clock.set(next.max(self.now()));
+            self.clock.set(next);
         }
     }
 
