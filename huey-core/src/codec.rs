@@ -6,6 +6,8 @@
 use std::any::type_name;
 
 use bincode::config::{Configuration, Limit, standard};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -20,24 +22,45 @@ fn config() -> Config {
     standard().with_limit::<LIMIT>()
 }
 
+/// Room for the arguments of most jobs: a buffer that begins empty is moved again and again as it grows.
+const ROOM: usize = 128;
+
 /// Encodes `value`.
 ///
 /// # Errors
 ///
 /// [`Error::is_codec`] when the value's `Serialize` fails or the bytes pass 16 MiB; the message names the type.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    let bytes = bincode::serde::encode_to_vec(value, config()).map_err(|error| {
+    let mut bytes = Vec::with_capacity(ROOM);
+    encode_onto(&mut bytes, value)?;
+    Ok(bytes)
+}
+
+/// As [`encode`], behind what `bytes` holds. After an error a part of the value may stand there.
+pub(crate) fn encode_onto<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+    let before = bytes.len();
+    bincode::serde::encode_into_writer(value, Onto(bytes), config()).map_err(|error| {
         Error::new(ErrorKind::Codec, format!("a `{}` cannot be encoded: {error}", type_name::<T>()))
     })?;
-    if bytes.len() > LIMIT {
-        let size = bytes.len();
+    let size = bytes.len() - before;
+    if size > LIMIT {
         let text = format!(
             "a `{}` of {size} bytes passes the limit of {LIMIT}: store it elsewhere and pass a reference to it",
             type_name::<T>()
         );
         return Err(Error::new(ErrorKind::Codec, text));
     }
-    Ok(bytes)
+    Ok(())
+}
+
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl Writer for Onto<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Decodes a value from all of `bytes`.

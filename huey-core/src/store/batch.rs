@@ -115,19 +115,53 @@ pub(crate) fn counted(items: u64) -> u32 {
     u32::try_from(items & u64::from(u32::MAX)).unwrap_or(0)
 }
 
-/// An effect, framed.
-pub(crate) fn encode_frame(effect: &Effect) -> Result<Vec<u8>, StorageError> {
-    let bytes = codec::encode(effect).map_err(|error| StorageError::Refused(error.to_string()))?;
-    if bytes.len() > EFFECT_LIMIT {
-        return Err(StorageError::Refused(format!(
-            "{} bytes in one piece pass the limit of {EFFECT_LIMIT}: store them elsewhere and pass a reference",
-            bytes.len()
-        )));
+/// Effects in their frames, one behind the other, in memory that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// What frames may hold on to between two uses, in bytes.
+const HELD: usize = 64 * 1024;
+
+impl Frames {
+    /// Frames an effect, unless it is too large or cannot be encoded.
+    pub(crate) fn add(&mut self, effect: &Effect) -> Result<(), StorageError> {
+        let begin = self.bytes.len();
+        codec::encode_onto(&mut self.bytes, effect).map_err(|error| StorageError::Refused(error.to_string()))?;
+        let length = self.bytes.len() - begin;
+        if length > EFFECT_LIMIT {
+            return Err(StorageError::Refused(format!(
+                "{length} bytes in one piece pass the limit of {EFFECT_LIMIT}: store them elsewhere and pass a reference"
+            )));
+        }
+        put_length(&mut self.bytes, length);
+        if let Some(frame) = self.bytes.get_mut(begin..) {
+            frame.rotate_left(length);
+        }
+        self.ends.push(self.bytes.len());
+        Ok(())
     }
-    let mut frame = Vec::with_capacity(bytes.len() + 4);
-    put_length(&mut frame, bytes.len());
-    frame.extend_from_slice(&bytes);
-    Ok(frame)
+
+    /// Frames the bytes of an effect that was encoded before.
+    pub(crate) fn add_encoded(&mut self, effect: &[u8]) {
+        put_length(&mut self.bytes, effect.len());
+        self.bytes.extend_from_slice(effect);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(&0).chain(&self.ends);
+        begins.zip(&self.ends).filter_map(|(begin, end)| self.bytes.get(*begin..*end))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(HELD);
+        self.ends.clear();
+        self.ends.shrink_to(HELD);
+    }
 }
 
 /// The effect of these bytes, which were read at `place`.
@@ -216,11 +250,35 @@ mod tests {
         Effect::Put(Item::Body(counter, Body { head: vec![].into(), args: vec![9; bytes].into(), ..Body::default() }))
     }
 
+    fn framed_alone(effect: &Effect) -> Vec<u8> {
+        let mut frames = Frames::default();
+        frames.add(effect).unwrap();
+        frames.iter().next().unwrap().to_vec()
+    }
+
+    #[test]
+    fn frames_stand_one_behind_the_other_and_begin_anew() {
+        let effects = [body(1, 10), body(2, 200), Effect::Drop(Key::Job(1))];
+        let mut frames = Frames::default();
+        for _ in 0..2 {
+            for effect in &effects {
+                frames.add(effect).unwrap();
+                frames.add_encoded(&codec::encode(effect).unwrap());
+            }
+            let all: Vec<&[u8]> = frames.iter().collect();
+            let expected: Vec<Vec<u8>> =
+                effects.iter().flat_map(|effect| [framed_alone(effect), framed_alone(effect)]).collect();
+            assert_eq!(all, expected);
+            frames.clear();
+            assert_eq!(frames.iter().count(), 0);
+        }
+    }
+
     #[test]
     fn small_effects_are_never_split_and_large_ones_span_entries() {
         let mut batch = Batch::new(7);
         let effects = [body(1, 3_000), body(2, 4_900), body(3, 200), body(4, 30_000), Effect::Drop(Key::Job(1))];
-        let places: Vec<Place> = effects.iter().map(|effect| batch.push(&encode_frame(effect).unwrap())).collect();
+        let places: Vec<Place> = effects.iter().map(|effect| batch.push(&framed_alone(effect))).collect();
         let entries = batch.finish(0);
         assert!(entries.iter().all(|entry| entry.len() <= ENTRY_LIMIT));
         for (effect, place) in effects.iter().zip(&places) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, encode_frame};
+use super::batch::{Batch, Frames};
 use super::journal::{Flushed, Journal, Syncer, WithBatch, fault};
 use super::log::{ENTRY_LIMIT, Entry, Log, LogError, Medium};
 use super::replay::{Replayed, replay};
@@ -44,6 +44,8 @@ pub(crate) struct Core<L> {
     /// What was done and is not in the log yet. It is appended when it is large enough, and before every flush: until
     /// then a kill loses it, as it would lose what the log has not flushed.
     open: Batch,
+    /// The effects that are on their way into it.
+    frames: Frames,
     /// How large `open` was when compaction last earned by it.
     earned: usize,
     options: StorageOptions,
@@ -86,10 +88,10 @@ impl<L: Log> Core<L> {
             journal.remove_newest().map_err(damage)?;
         }
         let cursor = state.homes.first();
-        let (earned, credit, doomed, space) = Default::default();
+        let (frames, earned, credit, doomed, space) = Default::default();
         let open = journal.batch();
         let (options, pin) = (options.clone(), Arc::default());
-        let mut core = Self { journal, state, open, earned, options, cursor, credit, doomed, space, pin };
+        let mut core = Self { journal, state, open, frames, earned, options, cursor, credit, doomed, space, pin };
         match inherited {
             None => core.begin_life(medium),
             Some(inherited) => core.resume(inherited),
@@ -284,7 +286,8 @@ impl<L: Log> Core<L> {
         let machine::Decided { effects, outcome, touched, behind, waits, sync, .. } =
             machine::decide(&self.state, &fetch, transition, now)?;
         // Whatever cannot be stored is found before anything changes.
-        let frames = effects.iter().map(encode_frame).collect::<Result<Vec<_>, _>>()?;
+        self.frames.clear();
+        effects.iter().try_for_each(|effect| self.frames.add(effect))?;
         let outcome = outcome.ok_or_else(|| StorageError::Refused("nothing was decided".into()))?;
         let must_wait = how.hold || sync || how.durability == Durability::Synced;
         let held = if must_wait { touched } else { Vec::new() };
@@ -294,9 +297,7 @@ impl<L: Log> Core<L> {
         for (first, counter) in behind {
             self.state.hold_behind(first, counter);
         }
-        for (effect, frame) in effects.iter().zip(&frames) {
-            self.change_framed(effect, frame);
-        }
+        self.make_true(&effects);
         for (counter, wait) in waits {
             self.state.wait_at(counter, wait);
         }
@@ -321,18 +322,22 @@ impl<L: Log> Core<L> {
 
     /// Puts an effect into the batch and makes it true in memory.
     fn change(&mut self, effect: &Effect) -> Result<(), StorageError> {
-        let frame = encode_frame(effect)?;
-        self.change_framed(effect, &frame);
+        self.frames.clear();
+        self.frames.add(effect)?;
+        self.make_true(std::slice::from_ref(effect));
         Ok(())
     }
 
-    fn change_framed(&mut self, effect: &Effect, frame: &[u8]) {
-        let before = self.open.next();
-        let place = self.open.push(frame);
-        for sequence in before..self.open.next() {
-            self.state.homes.open(sequence);
+    /// As [`change`](Self::change), of effects that have been framed.
+    fn make_true(&mut self, effects: &[Effect]) {
+        for (effect, frame) in effects.iter().zip(self.frames.iter()) {
+            let before = self.open.next();
+            let place = self.open.push(frame);
+            for sequence in before..self.open.next() {
+                self.state.homes.open(sequence);
+            }
+            self.state.apply(effect, place);
         }
-        self.state.apply(effect, place);
     }
 
     /// Checks the state in itself and against one read back from the log.
