@@ -21,6 +21,8 @@ pub(crate) struct Homes {
     live: u64,
     /// How many items there are.
     items: u64,
+    /// How many of the oldest entries hold nothing that lives, the newest of all never among them, and their bytes.
+    spent: (usize, u64),
 }
 
 impl Homes {
@@ -30,26 +32,35 @@ impl Homes {
             self.first = sequence;
         }
         self.entries.push_back(EntryLife::default());
+        self.spend();
     }
 
     /// The entry `sequence` has come to so many bytes.
     pub(crate) fn fill(&mut self, sequence: u64, bytes: usize) {
-        if let Some(entry) = self.entry(Place::new(sequence, 0, 0)) {
+        if let Some((at, entry)) = self.entry(sequence) {
             entry.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             self.total += bytes as u64;
+            if at < self.spent.0 {
+                self.spent.1 += bytes as u64;
+            }
         }
     }
 
-    fn entry(&mut self, place: Place) -> Option<&mut EntryLife> {
-        let at = place.sequence().checked_sub(self.first)?;
-        self.entries.get_mut(usize::try_from(at).ok()?)
+    fn entry(&mut self, sequence: u64) -> Option<(usize, &mut EntryLife)> {
+        let at = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
+        Some((at, self.entries.get_mut(at)?))
     }
 
     pub(crate) fn gain(&mut self, place: Place) {
-        if let Some(entry) = self.entry(place) {
+        if let Some((at, entry)) = self.entry(place.sequence()) {
             entry.live += 1;
             self.items += 1;
             self.live += place.weight();
+            if at < self.spent.0 {
+                // A large item begins in an entry behind which others were begun already.
+                self.spent = (0, 0);
+                self.spend();
+            }
         }
     }
 
@@ -57,10 +68,22 @@ impl Homes {
         if place.is_none() {
             return;
         }
-        if let Some(entry) = self.entry(place) {
+        if let Some((at, entry)) = self.entry(place.sequence()) {
             entry.live = entry.live.saturating_sub(1);
             self.items = self.items.saturating_sub(1);
             self.live = self.live.saturating_sub(place.weight());
+            if at == self.spent.0 {
+                self.spend();
+            }
+        }
+    }
+
+    /// Counts the dead ones among the oldest entries on.
+    fn spend(&mut self) {
+        while self.spent.0 + 1 < self.entries.len()
+            && let Some(entry) = self.entries.get(self.spent.0).filter(|entry| entry.live == 0)
+        {
+            self.spent = (self.spent.0 + 1, self.spent.1 + u64::from(entry.bytes));
         }
     }
 
@@ -71,8 +94,12 @@ impl Homes {
 
     /// The first entry in which something lives, or the newest one, which is never removed.
     pub(crate) fn first_live(&self) -> u64 {
-        let dead = self.entries.iter().take_while(|entry| entry.live == 0).count();
-        self.first + dead.min(self.entries.len().saturating_sub(1)) as u64
+        self.first + self.spent.0 as u64
+    }
+
+    /// Bytes of the entries below the first one in which something lives.
+    pub(crate) fn spent(&self) -> u64 {
+        self.spent.1
     }
 
     /// The size of the entry `sequence` and whether nothing lives in it.
@@ -86,6 +113,8 @@ impl Homes {
         if let Some(entry) = self.entries.pop_front() {
             self.first += 1;
             self.total = self.total.saturating_sub(u64::from(entry.bytes));
+            let (count, bytes) = self.spent;
+            self.spent = (count.saturating_sub(1), bytes.saturating_sub(u64::from(entry.bytes)));
         }
     }
 
@@ -133,8 +162,24 @@ mod tests {
         homes.lose(first);
         homes.lose(second);
         homes.lose(Place::NONE);
-        assert_eq!((homes.first_live(), homes.live(), homes.total()), (6, 0, 150));
+        assert_eq!((homes.first_live(), homes.live(), homes.total(), homes.spent()), (6, 0, 150, 100));
         homes.close_oldest();
         assert_eq!((homes.first(), homes.first_live(), homes.total()), (6, 6, 50));
+        assert_eq!(homes.spent(), 0);
+    }
+
+    #[test]
+    fn an_entry_that_gains_its_only_item_after_the_next_one_began_is_not_dead() {
+        let mut homes = Homes::default();
+        for sequence in 1..=3 {
+            homes.open(sequence);
+            homes.fill(sequence, 10);
+        }
+        assert_eq!((homes.first_live(), homes.spent()), (3, 20));
+        let large = Place::new(2, 0, 20);
+        homes.gain(large);
+        assert_eq!((homes.first_live(), homes.spent()), (2, 10));
+        homes.lose(large);
+        assert_eq!((homes.first_live(), homes.spent()), (3, 20));
     }
 }

@@ -201,8 +201,8 @@ impl<L: Log> Journal<L> {
         Ok(entry)
     }
 
-    /// The effects that begin in an entry, with their places.
-    pub(crate) fn effects_in(&self, sequence: u64) -> Result<Vec<(Effect, Place)>, StorageError> {
+    /// The effects that begin in an entry, with their places and their bytes.
+    pub(crate) fn effects_in(&self, sequence: u64) -> Result<Vec<(Effect, Place, Vec<u8>)>, StorageError> {
         let entry = self.entry(sequence)?;
         let view = View::of(sequence, &entry).map_err(|error| fault(&error))?;
         let mut offset = view.continued;
@@ -211,7 +211,7 @@ impl<L: Log> Journal<L> {
             let bytes = self.effect_bytes(sequence, offset)?;
             let length = framed(bytes.len());
             let place = Place::new(sequence, offset, length);
-            all.push((decode_effect(&bytes, place)?, place));
+            all.push((decode_effect(&bytes, place)?, place, bytes));
             offset += length;
         }
         Ok(all)

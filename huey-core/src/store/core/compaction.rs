@@ -60,15 +60,14 @@ impl<L: Log> Core<L> {
     pub(super) fn compact(&mut self) {
         let bytes = self.open.bytes();
         let added = bytes.saturating_sub(std::mem::replace(&mut self.earned, bytes));
-        let (total, live) = (self.state.homes.total(), self.state.homes.live());
-        if total < COMPACT_FROM || total.saturating_mul(2) < live.saturating_mul(3) {
+        if !self.is_loose() {
             self.credit = 0;
             return;
         }
         self.credit = self.credit.saturating_add_unsigned(2 * added as u64);
         self.cursor = self.cursor.max(self.state.homes.first());
         // The newest entry stays, and what is not in the log yet is not moved.
-        while self.cursor < self.open.first().saturating_sub(1) {
+        while self.cursor < self.open.first().saturating_sub(1) && self.is_loose() {
             let Some((bytes, dead)) = self.state.homes.life(self.cursor) else { break };
             if !dead {
                 if self.credit <= 0 {
@@ -89,12 +88,22 @@ impl<L: Log> Core<L> {
         self.earned = self.open.bytes();
     }
 
+    /// Whether so much of the journal is dead that what lives is to move together. Entries that only wait to be removed
+    /// do not count.
+    fn is_loose(&self) -> bool {
+        let homes = &self.state.homes;
+        let (total, live) = (homes.total().saturating_sub(homes.spent()), homes.live());
+        total >= COMPACT_FROM && total.saturating_mul(2) >= live.saturating_mul(3)
+    }
+
     fn move_entry(&mut self, sequence: u64) -> Result<(), StorageError> {
-        for (effect, place) in self.journal.effects_in(sequence)? {
+        for (effect, place, bytes) in self.journal.effects_in(sequence)? {
             if let Effect::Put(item) = &effect
                 && self.state.is_home(item, place)
             {
-                self.change(&effect)?;
+                self.frames.clear();
+                self.frames.add_encoded(&bytes);
+                self.make_true(&[effect]);
             }
         }
         Ok(())
