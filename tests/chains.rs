@@ -263,7 +263,7 @@ fn a_step_at_its_crash_limit_is_followed_up_as_well() {
         let huey = Huey::builder().crash_limit(1).open(Open(Arc::clone(&storage))).unwrap();
         let chain = add::job(1, 2).then(times::with(2)).on_error(regret::with("Ada".into())).enqueue(&huey).unwrap();
         // An attempt that began, and whose process died.
-        storage.begin(0, claim_one(&*storage)).unwrap();
+        storage.begin(0, claim_one(&*storage), Durability::Relaxed).unwrap();
         disk.kill();
         chain.ids()[0]
     };

@@ -57,8 +57,12 @@ fn dies_twice(#[data] disk: &SimDisk, #[ctx] ctx: &Context) -> Result<(), BoxErr
 }
 
 #[task(queue = "deadly", delivery = at_most_once)]
-fn dies_once(#[data] disk: &SimDisk, #[ctx] ctx: &Context) -> Result<i64, BoxError> {
-    disk.kill();
+fn dies_once(#[data] disk: &SimDisk, #[ctx] ctx: &Context, of_power: bool) -> Result<i64, BoxError> {
+    if of_power {
+        disk.power_cut();
+    } else {
+        disk.kill();
+    }
     let _ = ctx.huey()?.close();
     Err("nobody hears this".into())
 }
@@ -174,17 +178,19 @@ fn the_crash_limit_is_that_of_the_task_or_of_the_queue_and_none_if_it_is_0() {
 
 #[test]
 fn a_job_that_may_start_only_once_is_lost_with_its_process_and_cancels_the_next_step() {
-    let disk = Arc::new(SimDisk::new(3));
-    let (huey, heard) = life(&disk, |builder| builder);
-    let ids = dies_once::job().then(times::with(10)).enqueue(&huey).unwrap().ids().to_vec();
-    assert!(step(&huey).unwrap());
-    assert_eq!(heard.list(), "enqueued executing");
-    drop(huey);
-    let (huey, heard) = life(&disk, |builder| builder);
-    while step(&huey).unwrap() {}
-    assert_eq!(heard.list(), "interrupted canceled");
-    let states: Vec<_> = ids.iter().map(|id| huey.status(*id).unwrap()).collect();
-    assert_eq!(states, [JobState::Lost, JobState::Canceled]);
+    for (seed, of_power) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let disk = Arc::new(SimDisk::new(seed));
+        let (huey, heard) = life(&disk, |builder| builder);
+        let ids = dies_once::job(of_power).then(times::with(10)).enqueue(&huey).unwrap().ids().to_vec();
+        assert!(step(&huey).unwrap());
+        assert_eq!(heard.list(), "enqueued executing");
+        drop(huey);
+        let (huey, heard) = life(&disk, |builder| builder);
+        while step(&huey).unwrap() {}
+        assert_eq!(heard.list(), "interrupted canceled", "seed {seed}, power cut: {of_power}");
+        let states: Vec<_> = ids.iter().map(|id| huey.status(*id).unwrap()).collect();
+        assert_eq!(states, [JobState::Lost, JobState::Canceled]);
+    }
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_running_attempt_keeps_its_lease_when_the_log_is_opened_again() {
     let all = jobs(&*storage, 2, 10);
     storage.commit(enqueue(&all), SYNCED).unwrap();
     let claimed = claim(&*storage, 2);
-    storage.begin(0, claimed[0].lease).unwrap();
+    storage.begin(0, claimed[0].lease, Durability::Relaxed).unwrap();
     disk.fault_at(0, Fault::Fail);
     let failed = storage.commit(write("key", 10), SYNCED);
     assert!(matches!(failed, Err(StorageError::Unknown(_))), "{failed:?}");
@@ -83,7 +83,7 @@ fn a_running_attempt_keeps_its_lease_when_the_log_is_opened_again() {
     assert_eq!(settled, Outcome::Settled(vec![Some(Settled::new(JobState::Complete, None))]));
     // The other one had not begun, and goes back: nobody may run it under the lease that was given out.
     assert_eq!(state(&*storage, all[1].id), Some(JobState::Queued));
-    assert!(storage.begin(1, claimed[1].lease).is_err());
+    assert!(storage.begin(1, claimed[1].lease, Durability::Relaxed).is_err());
     inspector.check().unwrap();
 }
 

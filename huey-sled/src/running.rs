@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use huey_core::Durability;
 use huey_core::store::{LogError, Running};
 
 use crate::files::create_private;
@@ -17,7 +18,8 @@ const BEGUN: u8 = 1;
 const RESERVED: usize = 64 * SLOT;
 
 /// The table in `huey.running`: a slot of 64 bytes for each attempt that can run at once. A slot is one plain write,
-/// which survives the death of the process in the system's cache, and needs no sync: a power cut is no fault of the job.
+/// which survives the death of the process in the system's cache, and needs no sync, since a power cut is no fault of the
+/// job; unless the job may start only once.
 pub(crate) struct RunningTable {
     file: File,
     name: String,
@@ -118,8 +120,13 @@ impl std::fmt::Debug for RunningTable {
 }
 
 impl Running for RunningTable {
-    fn begin(&self, number: usize, counter: u64, claim: u32) -> Result<(), LogError> {
-        self.write(number, &slot(counter, claim, BEGUN))
+    fn begin(&self, number: usize, counter: u64, claim: u32, durability: Durability) -> Result<(), LogError> {
+        self.write(number, &slot(counter, claim, BEGUN))?;
+        if durability == Durability::Synced {
+            let failed = |error| LogError::failed(format!("{} could not be synced: {error}", self.name));
+            self.file.sync_data().map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn end(&self, number: usize) -> Result<(), LogError> {

@@ -30,3 +30,18 @@ fn a_job_that_gives_way_to_a_step_is_told_of_as_canceled() {
         ],
     );
 }
+
+/// The journal ends where the first attempt runs, and the note of the second one survives.
+#[test]
+fn an_attempt_whose_claim_was_lost_counts_by_its_note() {
+    holds(
+        &On::Sim(7_002_347),
+        &[
+            Bulk(vec![Order::default(), Order { delay: 1, expires: Some(4), ..Order::default() }, Order::default()]),
+            Cancel(0),
+            Enqueue(Order { acts: vec![Fail, Die, Fail], retries: 1, relaxed: true, ..Order::default() }),
+            Run,
+            Advance(5),
+        ],
+    );
+}

@@ -289,7 +289,7 @@ impl Crew {
         }
         // The hooks of a chord's callback are user code, too.
         let is_noted = matches!(attempt, Ok(_) | Err(End::Gather));
-        if is_noted && let Err(error) = self.executor.storage.begin(place.slot, lease) {
+        if is_noted && let Err(error) = self.executor.storage.begin(place.slot, lease, kit.note_level()) {
             tracing::error!(job = %lease.id, %error, "an attempt could not be noted, so its job goes back");
             return (place, kit, Err(End::NotBegun));
         }

@@ -268,6 +268,12 @@ impl Kit {
         self.durability == Durability::Relaxed && !self.at_most_once
     }
 
+    /// What the note that it begins must outlive. A power cut may have one attempted again that had begun, unless it may start
+    /// only once.
+    pub(crate) fn note_level(&self) -> Durability {
+        if self.at_most_once { Durability::Synced } else { Durability::Relaxed }
+    }
+
     /// Whether it stands for a chord.
     pub(crate) fn is_chord(&self) -> bool {
         *self.task == *CHORD

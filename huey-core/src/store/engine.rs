@@ -161,7 +161,7 @@ impl<M: Medium> Storage for Engine<M> {
         self.shared.watch.bump();
     }
 
-    fn begin(&self, slot: usize, lease: Lease) -> Result<(), StorageError> {
+    fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError> {
         {
             let mut begun = lock(&self.shared.begun);
             if lease.claim < begun.least_claim {
@@ -170,7 +170,7 @@ impl<M: Medium> Storage for Engine<M> {
             }
             begun.put(slot, Some(lease));
         }
-        self.shared.running.begin(slot, lease.id.counter(), lease.claim).map_err(|error| {
+        self.shared.running.begin(slot, lease.id.counter(), lease.claim, durability).map_err(|error| {
             lock(&self.shared.begun).put(slot, None);
             StorageError::Unavailable(error.message)
         })

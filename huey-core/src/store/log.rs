@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::task::Durability;
 
 /// The largest entry, with its header, that a log is asked to append, in bytes.
 pub const ENTRY_LIMIT: usize = 8_000;
@@ -175,14 +176,16 @@ pub trait Medium: Send + Sync + 'static {
 
 /// The attempts that have begun and not ended, written so that they survive the death of the process.
 ///
-/// A note is a plain write that needs no sync: it must outlive a kill, not a power cut.
+/// A note is a plain write, which outlives a kill. Only that of an attempt which may never be made twice must outlive a
+/// power cut too.
 pub trait Running: Send + Sync + 'static {
-    /// Notes in `slot` that the claim `claim` of the job with this counter runs now.
+    /// Notes in `slot` that the claim `claim` of the job with this counter runs now. [`Durability::Synced`] has it survive a
+    /// power cut.
     ///
     /// # Errors
     ///
     /// When the note could not be written; the attempt must not begin.
-    fn begin(&self, slot: usize, counter: u64, claim: u32) -> Result<(), LogError>;
+    fn begin(&self, slot: usize, counter: u64, claim: u32, durability: Durability) -> Result<(), LogError>;
 
     /// Notes that the attempt in `slot` has ended.
     ///

@@ -7,6 +7,7 @@ use super::engine::engine;
 use super::log::{Barrier, Entry, Log, LogError, Medium, Running};
 use super::storage::{OpenStorage, Storage, StorageOptions};
 use crate::error::Result;
+use crate::task::Durability;
 
 /// Keeps jobs in memory. Everything is gone when the process ends.
 ///
@@ -55,7 +56,7 @@ impl Medium for Ram {
 
 /// Nothing survives this process, so there is nothing to note.
 impl Running for Ram {
-    fn begin(&self, _: usize, _: u64, _: u32) -> Result<(), LogError> {
+    fn begin(&self, _: usize, _: u64, _: u32, _: Durability) -> Result<(), LogError> {
         Ok(())
     }
 

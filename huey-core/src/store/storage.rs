@@ -319,11 +319,12 @@ pub trait Storage: Send + Sync + 'static {
     fn wake(&self);
 
     /// Notes, before a body runs, that it begins; see [`Running`](super::Running). The slot belongs to the caller's thread.
+    /// Where the job may start only once the note is [`Durability::Synced`].
     ///
     /// # Errors
     ///
     /// When it cannot be noted, the body must not run.
-    fn begin(&self, slot: usize, lease: Lease) -> Result<(), StorageError>;
+    fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError>;
 
     /// Notes that the body in `slot` has returned and was settled.
     fn end(&self, slot: usize);

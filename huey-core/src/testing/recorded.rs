@@ -147,8 +147,8 @@ impl Storage for Recorder {
         self.storage.wake();
     }
 
-    fn begin(&self, slot: usize, lease: Lease) -> Result<(), StorageError> {
-        self.storage.begin(slot, lease)
+    fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError> {
+        self.storage.begin(slot, lease, durability)
     }
 
     fn end(&self, slot: usize) {

@@ -198,8 +198,8 @@ impl Storage for Remote {
         self.server.export(out)
     }
 
-    fn begin(&self, slot: usize, lease: Lease) -> Result<(), StorageError> {
-        self.server.begin(slot, lease)
+    fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError> {
+        self.server.begin(slot, lease, durability)
     }
 
     fn end(&self, slot: usize) {

@@ -222,6 +222,11 @@ impl Table {
         self.before.push((slot, before));
     }
 
+    /// All notes that were made are on the disk.
+    pub(super) fn sync(&mut self) {
+        self.before.clear();
+    }
+
     fn lose_some(&mut self, random: &mut Random) {
         for _ in 0..random.below(self.before.len() + 1) {
             let Some((slot, before)) = self.before.pop() else { break };

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 #[cfg(doc)]
 use crate::store::BARRIER;
 use crate::store::{Barrier, Entry, Log, LogError, Medium, Running};
+use crate::task::Durability;
 
 /// What happens at a call of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,8 +298,12 @@ impl SimTable {
 }
 
 impl Running for SimTable {
-    fn begin(&self, slot: usize, counter: u64, claim: u32) -> Result<(), LogError> {
-        self.set(slot, Some((counter, claim)))
+    fn begin(&self, slot: usize, counter: u64, claim: u32, durability: Durability) -> Result<(), LogError> {
+        self.set(slot, Some((counter, claim)))?;
+        if durability == Durability::Synced {
+            lock(&self.0.disk.0).table.sync();
+        }
+        Ok(())
     }
 
     fn end(&self, slot: usize) -> Result<(), LogError> {

@@ -670,7 +670,7 @@ impl Program {
                     }
                     if self.random.one_in(2) {
                         let slot = self.random.below(4);
-                        match self.storage().begin(slot, one.lease) {
+                        match self.storage().begin(slot, one.lease, Durability::Relaxed) {
                             Ok(()) => drop(self.slots.insert(slot, key)),
                             // It died after the outcome was told.
                             Err(_) if self.disk.is_dead(&self.medium) => {}

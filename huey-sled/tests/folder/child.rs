@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use huey_core::Durability;
 use huey_core::store::{Log, Medium};
 
 use crate::support::{PLACE, ROLE, bounds, entry, medium, say, stay};
@@ -68,9 +69,9 @@ fn append(folder: &Path) {
 fn begin_and_abort(folder: &Path) {
     let running = medium(folder).unwrap().running();
     running.forget_left().unwrap();
-    running.begin(0, 7, 1).unwrap();
-    running.begin(1, 8, 1).unwrap();
-    running.begin(100, 9, 4).unwrap();
+    running.begin(0, 7, 1, Durability::Relaxed).unwrap();
+    running.begin(1, 8, 1, Durability::Relaxed).unwrap();
+    running.begin(100, 9, 4, Durability::Relaxed).unwrap();
     running.end(1).unwrap();
     std::process::abort();
 }

@@ -1,5 +1,6 @@
 //! What had begun when the process died.
 
+use huey_core::Durability;
 use huey_core::store::Medium;
 
 use crate::support::{Actor, Folder};
@@ -18,7 +19,7 @@ fn what_had_begun_survives_an_abort_until_it_is_forgotten() {
     let running = folder.medium().running();
     running.forget_left().unwrap();
     assert_eq!(running.left(), []);
-    running.begin(2, 11, 1).unwrap();
+    running.begin(2, 11, 1, Durability::Relaxed).unwrap();
     assert_eq!(running.left(), [], "what runs now was not left");
     drop(running);
     assert_eq!(folder.medium().running().left(), [(11, 1)]);
@@ -28,8 +29,8 @@ fn what_had_begun_survives_an_abort_until_it_is_forgotten() {
 fn a_torn_note_is_passed_over() {
     let folder = Folder::new("torn-note");
     let running = folder.medium().running();
-    running.begin(0, 7, 1).unwrap();
-    running.begin(1, 8, 1).unwrap();
+    running.begin(0, 7, 1, Durability::Relaxed).unwrap();
+    running.begin(1, 8, 1, Durability::Relaxed).unwrap();
     drop(running);
     let mut bytes = std::fs::read(folder.file("huey.running")).unwrap();
     bytes[9] ^= 1;
@@ -45,6 +46,6 @@ fn attempts_can_begin_in_space_that_is_there_already() {
     let length = || std::fs::metadata(folder.file("huey.running")).unwrap().len();
     let before = length();
     running.forget_left().unwrap();
-    running.begin(63, 1, 1).unwrap();
+    running.begin(63, 1, 1, Durability::Relaxed).unwrap();
     assert_eq!(length(), before);
 }

@@ -30,6 +30,8 @@ impl World {
                             (job.state, job.at) = (State::Waiting, job.at.min(self.now));
                             if crashed {
                                 (job.crashes, job.rescued) = (job.crashes + 1, true);
+                                // One that began later is known from its note alone.
+                                job.attempts += u32::from(job.claims < claims);
                             } else {
                                 job.attempts -= u32::from(counted);
                             }

@@ -7,6 +7,7 @@ use super::{Check, Subject};
 use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{Tasks, Verdict};
+use crate::task::Durability;
 use crate::testing::task_error;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -61,7 +62,7 @@ fn unbegun(subject: &dyn Subject) {
 /// Lets a job begin, and the process die.
 fn crash(kit: Kit<'_>) -> Option<Kit<'_>> {
     let claimed = kit.claim_one();
-    kit.storage.begin(0, claimed.lease).expect("it is noted");
+    kit.storage.begin(0, claimed.lease, Durability::Relaxed).expect("it is noted");
     kit.again(true)
 }
 
@@ -69,11 +70,11 @@ fn rescued(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let ended = kit.add(|_| ());
     let claimed = kit.claim_one();
-    kit.storage.begin(1, claimed.lease).expect("it is noted");
+    kit.storage.begin(1, claimed.lease, Durability::Relaxed).expect("it is noted");
     kit.settle(claimed.lease, retry(0));
     kit.storage.end(1);
     let first = kit.claim_one();
-    kit.storage.begin(0, first.lease).expect("it is noted");
+    kit.storage.begin(0, first.lease, Durability::Relaxed).expect("it is noted");
     let Some(kit) = kit.again(true) else { return };
     let row = kit.row(ended);
     assert_eq!((row.state, row.crashes), (JobState::Queued, 1));
@@ -120,7 +121,7 @@ fn at_most_once(subject: &dyn Subject) {
     let begun = kit.add(|job| job.at_most_once = true);
     let unbegun = kit.add(|job| job.at_most_once = true);
     let claimed = kit.claim(2);
-    kit.storage.begin(0, claimed[0].lease).expect("it is noted");
+    kit.storage.begin(0, claimed[0].lease, Durability::Relaxed).expect("it is noted");
     let Some(kit) = kit.again(true) else { return };
     let claimed = kit.claim_one();
     assert_eq!((claimed.lease.id, claimed.at_most_once), (unbegun, true));

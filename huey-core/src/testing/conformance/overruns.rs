@@ -7,7 +7,7 @@ use super::{Check, Subject};
 use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{Canceled, Lease, NewJob, Outcome, Placed, Replayed, Settlement, Transition, UniqueKey, Verdict};
-use crate::task::{OnConflict, Scope};
+use crate::task::{Durability, OnConflict, Scope};
 use crate::testing::task_error;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -120,7 +120,7 @@ fn lives(subject: &dyn Subject) {
         let (key, _) = add_unique(&kit, OnConflict::Existing);
         let leases: Vec<Lease> = kit.claim(2).iter().map(|one| one.lease).collect();
         if begun {
-            kit.storage.begin(0, leases[0]).expect("it is noted");
+            kit.storage.begin(0, leases[0], Durability::Relaxed).expect("it is noted");
         }
         assert_eq!(leases.iter().map(|lease| lease.id).collect::<Vec<_>>(), [id, key]);
         overrun(&kit, leases[0], retry(0));
