@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use huey::{Durability, JobState, SignalKind, task};
+use huey::{BoxError, Context, Durability, JobState, Reason, SignalKind, task};
 use support::{LONG, Stage, queue};
 
 /// Never looks at its deadline.
@@ -161,4 +161,72 @@ fn a_late_body_that_still_runs_at_a_stop_is_named() {
     stage.open();
     stage.wait_notes(2);
     assert_eq!(late.status().unwrap(), JobState::Dead);
+}
+
+#[task(timeout = "20ms", lock = "ledger", max_running = 1)]
+fn deaf_holder(#[data] stage: &Stage) {
+    stage.note("holds");
+    stage.pass();
+    stage.note("returned");
+}
+
+/// Takes the lock in its body.
+#[task(timeout = "20ms")]
+fn deaf_taker(#[ctx] ctx: &Context, #[data] stage: &Stage) -> Result<(), BoxError> {
+    let _guard = ctx.lock("ledger")?;
+    stage.note("holds");
+    stage.pass();
+    stage.note("returned");
+    Ok(())
+}
+
+#[task(timeout = "20ms", max_running = 1)]
+fn deaf_alone(#[data] stage: &Stage) {
+    stage.note("holds");
+    stage.pass();
+    stage.note("returned");
+}
+
+#[task(lock = "ledger")]
+fn book(#[data] stage: &Stage) {
+    stage.note("booked");
+}
+
+#[test]
+fn a_late_body_keeps_its_lock_until_it_returns() {
+    for declared in [true, false] {
+        let (huey, heard, stage) = queue();
+        let late = if declared { deaf_holder::enqueue(&huey) } else { deaf_taker::enqueue(&huey) }.unwrap();
+        let consumer = huey.consumer().workers(3).start().unwrap();
+        assert_eq!(late.wait(LONG).unwrap_err().ending(), Some(JobState::Dead));
+        let waits = book::enqueue(&huey).unwrap();
+        heard.wait(SignalKind::Locked, 1);
+        count::enqueue(&huey).unwrap().wait(LONG).unwrap();
+        assert_eq!((waits.status().unwrap(), stage.notes().join(" ")), (JobState::Queued, "holds plain".into()));
+        let reasons = huey.explain(waits.id()).unwrap().reasons;
+        let holder = late.id();
+        assert!(reasons.contains(&Reason::Locked { lock: Some("ledger".into()), holder }), "{reasons:?}");
+        stage.open();
+        waits.wait(LONG).unwrap();
+        consumer.shutdown().wait().unwrap();
+        assert_eq!(stage.notes().join(" "), "holds plain returned booked");
+    }
+}
+
+#[test]
+fn a_late_body_keeps_its_place_under_max_running_until_it_returns() {
+    let (huey, _, stage) = queue();
+    let late = deaf_alone::enqueue(&huey).unwrap();
+    let consumer = huey.consumer().workers(3).start().unwrap();
+    assert_eq!(late.wait(LONG).unwrap_err().ending(), Some(JobState::Dead));
+    let next = deaf_alone::enqueue(&huey).unwrap();
+    // It stands in front of this one, and is passed over.
+    count::enqueue(&huey).unwrap().wait(LONG).unwrap();
+    assert_eq!((next.status().unwrap(), stage.notes().join(" ")), (JobState::Queued, "holds plain".into()));
+    let reasons = huey.explain(next.id()).unwrap().reasons;
+    assert!(reasons.contains(&Reason::Bound { most: 1 }), "{reasons:?}");
+    stage.open();
+    next.wait(LONG).unwrap();
+    consumer.shutdown().wait().unwrap();
+    assert_eq!(stage.notes().join(" "), "holds plain returned holds returned");
 }

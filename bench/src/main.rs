@@ -20,6 +20,7 @@ mod idle;
 mod latency;
 mod place;
 mod queues;
+mod rate;
 mod raw;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hooks", hooks::run),
     ("chord", chord::run),
     ("queues", queues::run),
+    ("rate", rate::run),
 ];
 
 /// What is no measurement of its own: see [`count`].

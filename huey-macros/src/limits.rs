@@ -93,7 +93,13 @@ impl Limit {
         }
         let mut values = values.into_iter();
         if what == What::Lock || (what == What::Rate && values.as_slice().first().is_some_and(is_text)) {
-            limit.name = values.next().and_then(|value| errors.keep(values::text(key, &value)));
+            limit.name = values.next().and_then(|value| match bare(&value) {
+                Some(argument) => {
+                    errors.at(argument, by_argument(name, argument));
+                    None
+                }
+                None => errors.keep(values::text(key, &value)),
+            });
         }
         if what != What::Lock {
             match values.next() {
@@ -111,7 +117,11 @@ impl Limit {
             }
         }
         for more in values {
-            errors.at(more, format!("`{name}` does not take this: write `{}`", key.example));
+            let text = match bare(&more) {
+                Some(argument) => by_argument(name, argument),
+                None => format!("`{name}` does not take this: write `{}`", key.example),
+            };
+            errors.at(more, text);
         }
         (errors.count() == before).then_some(limit)
     }
@@ -143,6 +153,16 @@ impl Limit {
         };
         quote_spanned!(self.span=> #field: ::core::option::Option::Some(#p::LimitRule::#rule),)
     }
+}
+
+/// A name that stands alone.
+fn bare(value: &Expr) -> Option<&Ident> {
+    let Expr::Path(path) = value else { return None };
+    path.path.get_ident()
+}
+
+fn by_argument(key: &Ident, argument: &Ident) -> String {
+    format!("`{key}` takes arguments in `by`: write `by({argument})`")
 }
 
 fn is_text(value: &Expr) -> bool {

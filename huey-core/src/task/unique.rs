@@ -137,13 +137,13 @@ pub fn encode<K: KeyPart + ?Sized>(key: &K) -> Vec<u8> {
     bytes
 }
 
-/// A value that can be part of a unique key: equal values have equal bytes, in every process and every build.
+/// A value that can be part of the key of a unique task or of a limit: equal values have equal bytes, in every process and every build.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be part of a unique key",
+    message = "`{Self}` cannot be part of a key",
     label = "has no bytes that are the same each time",
     note = "a key is made of integers, `bool`, `char`, texts, `Duration`, `JobId`, and of options, lists and tuples of them",
-    note = "a map has no order of its own and equal floats may differ in bytes: key by what identifies the value, with \
-            `unique(key = path_of_a_function)`"
+    note = "a map has no order of its own and equal floats may differ in bytes: key by what identifies the value, \
+            in an argument of its own or, for `unique`, with `key = path_of_a_function`"
 )]
 pub trait KeyPart {
     /// Appends the bytes. No value's bytes may begin with another's of the same type.
