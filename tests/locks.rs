@@ -3,11 +3,10 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use huey::{BoxError, Context, Decorator, Huey, JobState, Memory, Retry, SignalKind, Timestamp, VirtualClock, task};
+use huey::{BoxError, Context, Decorator, JobState, Retry, SignalKind, task};
 use support::{LONG, Stage, queue, queue_with, run};
 
 #[task(lock = "ledger")]
@@ -282,15 +281,16 @@ fn a_job_that_waits_for_a_lock_can_be_canceled_moved_revoked_and_replaced() {
 
 #[test]
 fn a_job_that_is_late_expires_before_it_waits_for_a_lock() {
-    let clock = VirtualClock::starting_at(Timestamp::from_micros(1_800_000_000_000_000));
-    let stage = Stage::new();
-    let huey = Huey::builder().clock(clock.clock()).data_arc(Arc::clone(&stage)).open(Memory::new()).unwrap();
-    let _ = book::enqueue(&huey, 1).unwrap();
-    let late = book::job(2).expires(Duration::from_secs(5)).enqueue(&huey).unwrap();
-    clock.advance(Duration::from_secs(6));
+    let (huey, heard, stage) = queue_with(|builder| builder);
+    let holder = book::enqueue(&huey, 1).unwrap();
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    stage.wait_notes(1);
+    let late = book::job(2).expires(Duration::ZERO).enqueue(&huey).unwrap();
+    assert_eq!(late.wait(LONG).unwrap_err().ending(), Some(JobState::Expired), "while the lock is held");
+    assert_eq!(heard.of(late.id()), "enqueued expired");
     stage.open();
-    run(&huey);
-    assert_eq!(late.status().unwrap(), JobState::Expired);
+    holder.wait(LONG).unwrap();
+    consumer.shutdown().wait().unwrap();
 }
 
 #[test]

@@ -32,6 +32,12 @@ fn poison() {
     std::process::abort();
 }
 
+/// Takes so long that a poison job dies beside it.
+#[task]
+fn slow() {
+    std::thread::sleep(Duration::from_millis(300));
+}
+
 #[task]
 async fn good(n: u64) -> u64 {
     n
@@ -336,7 +342,9 @@ fn a_task_that_aborts_condemns_only_itself() {
     let queue = folder.join("queue");
     let (bad, rest) = {
         let huey = huey::open(&queue).unwrap();
-        let mut rest = Vec::new();
+        // They run whenever the poison job dies, until each runs alone.
+        let slow = (0..3).map(|_| slow::job().priority(9).enqueue(&huey).unwrap().id());
+        let mut rest: Vec<JobId> = slow.collect();
         let mut bad = None;
         for n in 0..1_000 {
             let good = if n % 2 == 0 {
@@ -346,7 +354,7 @@ fn a_task_that_aborts_condemns_only_itself() {
             };
             rest.push(good.unwrap().id());
             if n == 200 {
-                bad = Some(poison::enqueue(&huey).unwrap().id());
+                bad = Some(poison::job().priority(8).enqueue(&huey).unwrap().id());
             }
         }
         (bad.unwrap(), rest)

@@ -2,7 +2,7 @@
 
 use huey::testing::Random;
 
-use crate::words::{Act, Clash, First, Flow, Hold, Hook, Mark, Order, Step, Task};
+use crate::words::{Act, Clash, First, Flow, Hold, Hook, KEYS, Mark, Order, Step, Task};
 
 const STEPS: usize = 25;
 
@@ -45,9 +45,15 @@ impl Maker {
             36 if self.dies => Step::PowerCut,
             37 if self.dies => Step::Kill,
             38 => Step::Resume,
+            39 if self.random.one_in(2) => Step::Put(self.key(), self.below(100)),
+            39 => Step::TakeValue(self.key()),
             // Most of the time there is something to run.
             _ => Step::Run,
         }
+    }
+
+    fn key(&mut self) -> u8 {
+        *self.random.pick(&[0, 1, KEYS - 1])
     }
 
     fn task(&mut self) -> Task {
@@ -62,7 +68,7 @@ impl Maker {
         let many = if self.random.one_in(2) { 0 } else { 1 + self.random.below(3) };
         let mut acts = Vec::new();
         for _ in 0..many {
-            acts.push(match self.random.below(16) {
+            acts.push(match self.random.below(17) {
                 0..5 => Act::Fail,
                 5 => Act::Panic,
                 6 => Act::Fatal,
@@ -74,6 +80,7 @@ impl Maker {
                 12 => Act::CancelSelf,
                 13 if self.dies => Act::Die,
                 14 if self.dies => Act::DieOfPower,
+                15 => Act::Late,
                 _ => Act::Well,
             });
         }
@@ -99,6 +106,7 @@ impl Maker {
                 _ => Hook::Pass,
             },
             unique: self.random.one_in(4).then(|| self.unique()),
+            puts: self.random.one_in(6).then(|| (self.key(), self.below(100))),
             relaxed: self.random.one_in(2),
         }
     }

@@ -91,7 +91,7 @@ fn plainer(order: &Order) -> Vec<Order> {
             }
         )*};
     }
-    without!(task acts delay priority retries expires hook unique relaxed);
+    without!(task acts delay priority retries expires hook unique puts relaxed);
     for acts in less(&order.acts, |_| Vec::new()) {
         all.push(Order { acts, ..order.clone() });
     }

@@ -23,6 +23,9 @@ pub(crate) enum Step {
     Take(usize),
     Revoke(Task, Mark),
     Restore(Task),
+    /// A value, under one of [`KEYS`] keys.
+    Put(u8, u32),
+    TakeValue(u8),
     Pause,
     Resume,
     Reopen,
@@ -30,9 +33,13 @@ pub(crate) enum Step {
     PowerCut,
 }
 
+/// How many keys values have.
+pub(crate) const KEYS: u8 = 3;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Task {
     Alpha,
+    /// Its jobs may start only once.
     Beta,
     Next,
     Gather,
@@ -56,6 +63,8 @@ pub(crate) enum Act {
     Panic,
     Fatal,
     GiveUp,
+    /// Says that its deadline has passed.
+    Late,
     Again(u32),
     Report,
     /// Enqueues a job of [`Task::Alpha`], then does well.
@@ -101,6 +110,8 @@ pub(crate) struct Order {
     pub(crate) expires: Option<u32>,
     pub(crate) hook: Hook,
     pub(crate) unique: Option<(u8, Hold, Clash)>,
+    /// A value that its hook puts.
+    pub(crate) puts: Option<(u8, u32)>,
     pub(crate) relaxed: bool,
 }
 
@@ -115,6 +126,7 @@ impl Default for Order {
             expires: None,
             hook: Hook::Pass,
             unique: None,
+            puts: None,
             relaxed: false,
         }
     }
@@ -131,7 +143,7 @@ impl fmt::Debug for Order {
                 }
             )*};
         }
-        fields!(task acts delay priority retries expires hook unique relaxed);
+        fields!(task acts delay priority retries expires hook unique puts relaxed);
         text.finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ impl World {
         let mut worlds: Vec<World> = Vec::new();
         for before in self.past.iter().chain([&now]) {
             let mut noted = vec![begun];
-            if power {
-                // The table of what runs may be older than the journal.
+            if power && !begun.is_some_and(|at| self.starts_once(at)) {
+                // The table of what runs may be older than the journal, but for what may start only once.
                 let ran =
                     |at: &usize| before.is(*at).state == State::Running || before.is(*at).claims < self.is(*at).claims;
                 noted.extend((0..before.jobs.len()).filter(ran).map(Some));

@@ -153,6 +153,7 @@ impl World {
             self.keys.insert(key, (at, hold, end));
         }
         self.job(at).state = State::Waiting;
+        self.values.extend(order.puts);
         Ok(Placed::New { replaced })
     }
 

@@ -27,13 +27,14 @@ impl World {
                 self.commit(true, |world| was = world.marks.remove(task));
                 said(was.is_some_and(|mark| !matches!(mark, Mark2::Until(end) if now > end)), [])
             }
+            Step::Put(..) | Step::TakeValue(_) => self.value(step),
             Step::Pause | Step::Resume => {
                 let was = self.paused;
                 self.commit(true, |world| world.paused = *step == Step::Pause);
                 said(was, [])
             }
             Step::Reopen | Step::Kill | Step::PowerCut => said("", []),
-            Step::Purge(_) => match at.filter(|_| shown == "dead") {
+            Step::Purge(_) => match at.filter(|_| matches!(shown, "dead" | "lost")) {
                 Some(at) => {
                     self.commit(true, |world| world.job(at).state = State::Gone);
                     said(true, [])
@@ -74,7 +75,7 @@ impl World {
                 _ => said("bad input", []),
             },
             Step::Replay(_) => match at {
-                Some(at) if shown == "dead" => {
+                Some(at) if matches!(shown, "dead" | "lost") => {
                     let old = self.is(at).clone();
                     let plain = Order { delay: 0, expires: None, unique: None, relaxed: false, ..old.order };
                     let new = self.add(&plain);
@@ -83,6 +84,7 @@ impl World {
                         world.job(at).state = State::Gone;
                         let job = world.job(new);
                         (job.state, job.at, job.input) = (State::Waiting, now, old.input);
+                        world.values.extend(plain.puts);
                     });
                     self.hear(SignalKind::Enqueued, new);
                     said("new", [new])
@@ -98,6 +100,17 @@ impl World {
                 _ => said("nothing", []),
             },
         }
+    }
+
+    fn value(&mut self, step: &Step) -> Said {
+        let mut was = None;
+        self.commit(true, |world| match step {
+            Step::Put(key, value) => _ = world.values.insert(*key, *value),
+            Step::TakeValue(key) => was = world.values.remove(key),
+            _ => {}
+        });
+        let taken = was.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
+        said(if matches!(step, Step::Put(..)) { String::new() } else { taken }, [])
     }
 
     fn revoke(&mut self, task: Task, mark: Mark) -> Said {

@@ -27,6 +27,7 @@ enum State {
     Running,
     Complete(u64),
     Dead,
+    Lost,
     Revoked,
     Expired,
     Canceled,
@@ -72,6 +73,7 @@ pub(crate) struct World {
     paused: bool,
     marks: BTreeMap<Task, Mark2>,
     keys: BTreeMap<(Task, u8), (usize, Hold, i64)>,
+    pub(crate) values: BTreeMap<u8, u32>,
     /// What is to be heard of this step.
     pub(crate) heard: Vec<(SignalKind, usize)>,
     /// The states before each commit that a crash may take back.
@@ -150,6 +152,7 @@ impl World {
             State::Running => ("running", None),
             State::Complete(value) => ("complete", Some(value)),
             State::Dead => ("dead", None),
+            State::Lost => ("lost", None),
             State::Revoked => ("revoked", None),
             State::Expired => ("expired", None),
             State::Canceled => ("canceled", None),

@@ -19,10 +19,11 @@ impl World {
         if let Some(suspect) = turns.iter().find(|at| self.is(**at).crashes + 1 == CRASH_LIMIT) {
             turns = vec![*suspect];
         }
-        let (mut ended, mut claimed) = (Vec::new(), None);
+        let (mut ended, mut claimed, mut synced) = (Vec::new(), None, false);
         self.commit(false, |world| {
             for at in turns {
                 if let Some(kinds) = world.discard(at) {
+                    synced |= world.is_synced(at);
                     ended.extend(kinds.iter().map(|kind| (*kind, at)));
                     let recorded = kinds.contains(&SignalKind::Dead);
                     ended.extend(world.fail(at, recorded).into_iter().map(|step| (SignalKind::Canceled, step)));
@@ -32,10 +33,14 @@ impl World {
                     claimed = Some((at, std::mem::take(&mut job.rescued)));
                     (job.state, job.at, job.claims) = (State::Running, now, job.claims + 1);
                     job.attempts += u32::from(job.crashes < CRASH_LIMIT);
+                    synced |= world.starts_once(at);
                     break;
                 }
             }
         });
+        if synced {
+            self.past.clear();
+        }
         self.heard.extend(ended);
         let Some((at, rescued)) = claimed else { return false };
         if self.is(at).chord.is_some() {
@@ -52,6 +57,15 @@ impl World {
         self.hear(SignalKind::Executing, at);
         self.attempt(at);
         true
+    }
+
+    pub(super) fn starts_once(&self, at: usize) -> bool {
+        self.is(at).order.task == Task::Beta
+    }
+
+    /// Whether what becomes of it is on the disk before it is told.
+    fn is_synced(&self, at: usize) -> bool {
+        !self.is(at).order.relaxed
     }
 
     /// What becomes of a job that is not run when it is picked up.
@@ -71,6 +85,8 @@ impl World {
             (State::Revoked, SignalKind::Revoked)
         } else if job.expires.is_some_and(|end| self.now > end) {
             (State::Expired, SignalKind::Expired)
+        } else if self.starts_once(at) && rescued {
+            (State::Lost, SignalKind::Interrupted)
         } else if job.crashes >= CRASH_LIMIT && !job.mourned && job.chord.is_none() {
             self.end(at, State::Dead);
             return Some(if rescued { vec![SignalKind::Rescued, SignalKind::Dead] } else { vec![SignalKind::Dead] });
@@ -96,6 +112,7 @@ impl World {
             Act::CancelSelf => self.commit(true, |world| world.job(at).canceled = true),
             _ => {}
         }
+        let first = if act == Act::Late { SignalKind::Timeout } else { Error };
         match act {
             Act::Report => {
                 self.hear(Progress, at);
@@ -103,10 +120,10 @@ impl World {
             }
             Act::Well | Act::Call => self.settle(at, &[Complete], |world| world.complete(at)),
             Act::Fatal => self.settle(at, &[Error, Dead], |world| world.die(at)),
-            Act::Fail | Act::Panic if job.retried >= job.order.retries => {
-                self.settle(at, &[Error, Dead], |world| world.die(at));
+            Act::Fail | Act::Panic | Act::Late if job.retried >= job.order.retries => {
+                self.settle(at, &[first, Dead], |world| world.die(at));
             }
-            Act::Fail | Act::Panic => self.settle(at, &[Error, Retrying], |world| {
+            Act::Fail | Act::Panic | Act::Late => self.settle(at, &[first, Retrying], |world| {
                 world.job(at).retried += 1;
                 world.wait(at, 0)
             }),
@@ -131,7 +148,7 @@ impl World {
         change: impl FnOnce(&mut Self) -> Vec<(SignalKind, usize)>,
     ) {
         let mut follows = Vec::new();
-        let synced = !self.is(at).order.relaxed;
+        let synced = self.is_synced(at) || self.starts_once(at);
         self.commit(synced, |world| follows = change(world));
         self.heard.extend(kinds.iter().map(|kind| (*kind, at)));
         self.heard.extend(follows);
