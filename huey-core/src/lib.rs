@@ -16,6 +16,7 @@ mod id;
 mod job;
 mod machine;
 mod periodic;
+mod process;
 mod queue;
 mod signal;
 mod state;

@@ -11,6 +11,7 @@ use super::crew::Crew;
 use super::health::Health;
 use super::supervisor::see_off;
 use crate::error::{Error, Result};
+use crate::process::Process;
 use crate::store::{Answer, Query, QueueInfo, Version};
 use crate::time::Timestamp;
 
@@ -44,11 +45,12 @@ pub struct ConsumerHandle {
     crew: Option<Arc<Crew>>,
     done: Arc<Done>,
     grace: Duration,
+    process: Process,
 }
 
 impl ConsumerHandle {
     pub(crate) fn new(crew: Arc<Crew>, done: Arc<Done>, grace: Duration) -> Self {
-        Self { crew: Some(crew), done, grace }
+        Self { crew: Some(crew), done, grace, process: Process::this() }
     }
 
     /// Stops the consumer gracefully: nothing more is claimed from now on. Wait for the end with
@@ -66,6 +68,11 @@ impl ConsumerHandle {
 
     fn stop(&mut self) {
         let Some(crew) = self.crew.take() else { return };
+        if let Err(forked) = self.process.check() {
+            // It goes on in the process that started it.
+            std::mem::forget(crew);
+            return self.done.tell(Err(forked));
+        }
         crew.stop_claiming();
         let (done, grace) = (Arc::clone(&self.done), self.grace);
         let body = {
@@ -104,6 +111,7 @@ impl ConsumerHandle {
     ///
     /// When the storage cannot answer.
     pub fn wait_idle(&self) -> Result<()> {
+        self.process.check()?;
         let Some(crew) = &self.crew else { return Ok(()) };
         let storage = &crew.executor.storage;
         let mut seen = Version::default();

@@ -26,6 +26,7 @@ use crate::handle::{JobHandle, Source};
 use crate::id::JobId;
 use crate::job::{DEFAULT_QUEUE, Origin};
 use crate::periodic::{Schedules, Ticker};
+use crate::process::Process;
 use crate::signal::Subscription;
 use crate::state::JobState;
 use crate::store::{Answer, Counts, Findings, Missing, Query, Storage};
@@ -58,8 +59,7 @@ struct Inner {
     /// Runs jobs on the thread that asks for it: immediate mode, and the test kit.
     #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "it is kept here, and called by the pipeline"))]
     inline: Arc<Inline>,
-    /// The process that opened the store: its threads and locks do not exist in a fork of it.
-    process: u32,
+    process: Process,
 }
 
 impl Huey {
@@ -74,13 +74,7 @@ impl Huey {
     }
 
     fn check_process(&self) -> Result<()> {
-        if std::process::id() == self.inner.process {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Setup,
-            "the queue was opened before this process was forked, and its threads do not exist here: open it after the fork",
-        ))
+        self.inner.process.check()
     }
 
     fn origin(&self) -> Origin {

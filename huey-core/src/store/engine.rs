@@ -20,6 +20,7 @@ use super::transition::{Outcome, Transition};
 use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::id::JobId;
+use crate::process::Process;
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp, monotonic};
 
@@ -66,7 +67,13 @@ impl<M: Medium> Engine<M> {
                 move || announce_loop(&shared, &receiver)
             })?,
         ];
-        Ok(Self { shared, threads: Mutex::new(threads.into()), _on_move: on_move })
+        Ok(Self { shared, threads: Mutex::new(threads.into()), process: Process::this(), _on_move: on_move })
+    }
+
+    /// What is shared, unless this is a fork: there it stays as it was, for nobody serves it, and its files are another's.
+    fn shared(&self) -> Result<&Shared<M>, StorageError> {
+        self.process.check().map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        Ok(&self.shared)
     }
 }
 
@@ -80,6 +87,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 pub(crate) struct Engine<M: Medium> {
     shared: Arc<Shared<M>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    process: Process,
     _on_move: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -102,7 +110,7 @@ impl<M: Medium> Engine<M> {
 
 impl<M: Medium> Storage for Engine<M> {
     fn commit(&self, transition: Transition, how: Commit) -> Result<Outcome, StorageError> {
-        let shared = &*self.shared;
+        let shared = self.shared()?;
         if shared.closed.load(Ordering::SeqCst) {
             return Err(StorageError::Closed);
         }
@@ -124,28 +132,35 @@ impl<M: Medium> Storage for Engine<M> {
     }
 
     fn submit(&self, transition: Transition, how: Commit, done: Done) {
-        lock(&self.shared.inbox).push(Request { transition, how, reply: Reply::Done(done) });
+        let shared = match self.shared() {
+            Ok(shared) => shared,
+            Err(error) => return call_back(done, Err(error)),
+        };
+        lock(&shared.inbox).push(Request { transition, how, reply: Reply::Done(done) });
         // In this order: closing sets the flag before it turns away what is there.
-        if self.shared.closed.load(Ordering::SeqCst) {
-            self.shared.turn_away();
+        if shared.closed.load(Ordering::SeqCst) {
+            shared.turn_away();
         } else {
-            self.shared.watermark.ask_to_serve();
+            shared.watermark.ask_to_serve();
         }
     }
 
     fn release(&self, jobs: &[JobId]) {
         let counters: Vec<u64> = jobs.iter().map(|id| id.counter()).collect();
-        self.shared.let_go(&counters, Core::release);
+        if let Ok(shared) = self.shared() {
+            shared.let_go(&counters, Core::release);
+        }
     }
 
     fn read(&self, query: Query) -> Result<Answer, StorageError> {
-        let now = self.shared.options.clock.now();
-        let mut core = lock(&self.shared.core);
-        self.shared.with_core(&mut core, |core| core.read(query, now))?
+        let shared = self.shared()?;
+        let now = shared.options.clock.now();
+        let mut core = lock(&shared.core);
+        shared.with_core(&mut core, |core| core.read(query, now))?
     }
 
     fn wait(&self, since: Version, until: Timestamp) -> Version {
-        let shared = &*self.shared;
+        let Ok(shared) = self.shared() else { return since };
         loop {
             let now = shared.options.clock.now();
             let due = shared.due(now);
@@ -162,6 +177,7 @@ impl<M: Medium> Storage for Engine<M> {
     }
 
     fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError> {
+        self.shared()?;
         {
             let mut begun = lock(&self.shared.begun);
             if lease.claim < begun.least_claim {
@@ -177,6 +193,9 @@ impl<M: Medium> Storage for Engine<M> {
     }
 
     fn end(&self, slot: usize) {
+        if !self.process.is_this() {
+            return;
+        }
         let outlived = lock(&self.shared.begun).end(slot);
         if let Some(lease) = outlived {
             let back = Settlement { lease, verdict: Verdict::Returned { started: false } };
@@ -196,7 +215,7 @@ impl<M: Medium> Storage for Engine<M> {
     }
 
     fn close(&self) -> Result<(), StorageError> {
-        let shared = &*self.shared;
+        let shared = self.shared()?;
         if shared.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
@@ -221,6 +240,7 @@ impl<M: Medium> Storage for Engine<M> {
     }
 
     fn export(&self, out: &mut dyn Write) -> Result<Findings, StorageError> {
+        self.shared()?;
         backup(&self.shared, out)
     }
 
@@ -231,6 +251,11 @@ impl<M: Medium> Storage for Engine<M> {
 
 impl<M: Medium> Drop for Engine<M> {
     fn drop(&mut self) {
+        if !self.process.is_this() {
+            // Closing would write to files that are another's, and wait for threads that are not here.
+            std::mem::forget((Arc::clone(&self.shared), std::mem::take(&mut self.threads)));
+            return;
+        }
         if let Err(error) = self.close() {
             tracing::error!(%error, "the queue was not closed cleanly");
         }
