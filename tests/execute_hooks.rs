@@ -138,3 +138,20 @@ fn a_hook_after_an_attempt_that_fails_harms_nothing() {
     }
     consumer.shutdown().wait().unwrap();
 }
+
+struct Absent;
+
+#[task(queue = "vault")]
+fn needs_what_is_absent(#[data] _absent: &Absent) {}
+
+#[test]
+fn a_claimed_job_whose_data_is_missing_is_parked_with_the_name_of_the_type() {
+    let (huey, heard, _) = queue_with(|builder| builder);
+    // Its task is of a queue that the consumer does not serve, so that it starts.
+    let job = needs_what_is_absent::job().queue("default").enqueue(&huey).unwrap();
+    run(&huey);
+    let row = huey.info(job.id()).unwrap().unwrap();
+    assert_eq!((row.state, row.attempts), (JobState::Parked, 0));
+    assert!(row.cause.unwrap().contains("execute_hooks::Absent"));
+    assert_eq!(heard.of(job.id()), "enqueued parked");
+}

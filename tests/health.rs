@@ -3,13 +3,15 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use huey::store::{OpenStorage, Storage, StorageOptions};
 use huey::testing::{Fault, SimDisk, inspected};
 use huey::{HealthStatus, Huey, JobState, Timestamp, VirtualClock, task};
-use support::{LONG, Stage, queue, queue_with};
+use support::{LONG, Stage, lock, queue, queue_with};
+use tracing_subscriber::fmt::MakeWriter;
 
 #[task(timeout = "20ms")]
 fn deaf(#[data] stage: &Stage) {
@@ -93,8 +95,38 @@ impl OpenStorage for Open {
     }
 }
 
+/// What is logged.
+#[derive(Clone, Debug, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    fn matches(&self, words: &str) -> usize {
+        String::from_utf8_lossy(&lock(&self.0)).matches(words).count()
+    }
+}
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        lock(&self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Said {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
 #[test]
 fn a_storage_error_ends_no_worker_and_is_seen_in_health() {
+    let said = Said::default();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(said.clone()).init();
     let disk = SimDisk::new(7);
     let (storage, _inspector) = inspected(disk.medium(), StorageOptions::default()).unwrap();
     let stage = Stage::new();
@@ -109,6 +141,12 @@ fn a_storage_error_ends_no_worker_and_is_seen_in_health() {
         let _ = gated::enqueue(&huey);
     }
     assert_eq!(consumer.health().status, HealthStatus::Failing);
+    // Nobody rings: a worker that cannot claim tries again by itself, and says so each time.
+    let until = Instant::now() + LONG;
+    while said.matches("nothing could be claimed; trying again") < 4 {
+        assert!(Instant::now() < until, "{said:?}");
+        std::thread::yield_now();
+    }
     disk.fail_opens(0);
     disk.no_fault();
     let after = loop {

@@ -367,3 +367,23 @@ fn an_immediate_async_body_that_finds_a_lock_held_comes_again_once_it_is_free() 
     assert_eq!((handles[0].get().unwrap(), handles[1].get().unwrap()), (Some(1), Some(2)));
     assert_eq!(heard.of(handles[1].id()), "enqueued executing locked executing complete");
 }
+
+#[derive(huey::__private::serde::Serialize, huey::__private::serde::Deserialize)]
+#[serde(crate = "huey::__private::serde")]
+struct Parcel {
+    kept: u8,
+    #[serde(skip)]
+    left: u8,
+}
+
+#[task]
+fn open_parcel(parcel: Parcel) -> (u8, u8) {
+    (parcel.kept, parcel.left)
+}
+
+#[test]
+fn an_immediate_body_gets_what_was_stored_of_its_arguments() {
+    let (huey, _, _) = immediate();
+    let handle = open_parcel::enqueue(&huey, Parcel { kept: 1, left: 2 }).unwrap();
+    assert_eq!(handle.get().unwrap(), Some((1, 0)), "they were encoded and decoded, as beside a consumer");
+}

@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use huey::{BoxError, Context, Decorator, JobState, Retry, SignalKind, task};
+use huey::{BoxError, Context, Decorator, JobState, LockGuard, Retry, SignalKind, task};
 use support::{LONG, Stage, queue, queue_with, run};
 
 #[task(lock = "ledger")]
@@ -238,7 +239,10 @@ fn so_many_of_a_task_run_at_once_as_it_allows() {
     }
     other.wait(LONG).unwrap();
     consumer.shutdown().wait().unwrap();
-    assert!(!heard.list().contains("locked"), "nobody is told of a bound");
+    for handle in &handles {
+        assert_eq!(heard.of(handle.id()), "enqueued executing complete", "nobody is told of a bound");
+    }
+    assert!(heard.all().iter().all(|signal| signal.attempt <= 1), "and it costs no attempt");
 }
 
 #[test]
@@ -303,4 +307,32 @@ fn an_interrupted_attempt_frees_its_lock() {
     assert!(consumer.shutdown().wait().is_err());
     assert_eq!(huey.counts().unwrap().queued, 1);
     stage.open();
+}
+
+/// Where a body leaves a guard that it should have dropped.
+static POCKET: Mutex<Option<LockGuard>> = Mutex::new(None);
+
+#[task]
+fn pockets(#[ctx] ctx: &Context) -> Result<(), BoxError> {
+    *support::lock(&POCKET) = Some(ctx.lock("ledger")?);
+    Ok(())
+}
+
+#[test]
+fn a_guard_that_outlived_its_attempt_cannot_free_the_lock_of_another() {
+    let (huey, heard, stage) = queue();
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    pockets::enqueue(&huey).unwrap().wait(LONG).unwrap();
+    let holder = take::enqueue(&huey, 1).unwrap();
+    stage.wait_notes(1);
+    let kept = support::lock(&POCKET).take().unwrap();
+    let error = kept.unlock().unwrap_err();
+    assert!(error.is_bad_input() && error.to_string().contains("does not hold this lock"), "{error}");
+    let waits = audit::enqueue(&huey).unwrap();
+    heard.wait(SignalKind::Locked, 1);
+    assert_eq!(waits.status().unwrap(), JobState::Queued, "it is held as before");
+    stage.open();
+    holder.wait(LONG).unwrap();
+    waits.wait(LONG).unwrap();
+    consumer.shutdown().wait().unwrap();
 }

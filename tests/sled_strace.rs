@@ -14,7 +14,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use child::{Folder, Lines, child, has_strace, role, setting};
-use huey::{Durability, Huey, Sled, task};
+use huey::{Durability, Huey, SignalKind, Sled, task};
 
 #[task]
 fn add(a: u64, b: u64) -> u64 {
@@ -99,20 +99,68 @@ fn an_idle_consumer_makes_no_system_calls() {
         let consumer = huey.consumer().workers(4).start().unwrap();
         let handle = add::enqueue(&huey, 1, 2).unwrap();
         assert_eq!(handle.wait(Duration::from_mins(1)).unwrap(), 3);
-        println!("\nREADY");
-        std::io::stdin().read_exact(&mut [0]).unwrap();
-        println!("\nBEGIN");
-        std::io::stdin().read_exact(&mut [0]).unwrap();
-        println!("\nEND");
-        std::io::stdin().read_exact(&mut [0]).unwrap();
+        pause_for_a_look();
         consumer.shutdown().wait().unwrap();
         return;
     }
+    look_while_idle("an_idle_consumer_makes_no_system_calls", "idle");
+}
+
+#[task(lock = "ledger")]
+fn holds() {
+    loop {
+        std::thread::park();
+    }
+}
+
+#[task(max_running = 1)]
+fn alone() {
+    loop {
+        std::thread::park();
+    }
+}
+
+#[task(rate(1, "1h"))]
+fn rarely() {}
+
+#[test]
+fn jobs_that_wait_for_a_lock_a_bound_or_a_rate_make_no_system_calls() {
+    if let Some(folder) = role("limited") {
+        let (sender, told) = std::sync::mpsc::channel();
+        let builder = Huey::builder().durability(Durability::Relaxed).on_any(move |signal| sender.send(signal.kind));
+        let huey = builder.open(Sled::at(folder)).unwrap();
+        let _consumer = huey.consumer().workers(4).start().unwrap();
+        let two = || [(), ()];
+        let _ =
+            (holds::map(&huey, two()).unwrap(), alone::map(&huey, two()).unwrap(), rarely::map(&huey, two()).unwrap());
+        let mut wanted = vec![SignalKind::Locked, SignalKind::RateLimited, SignalKind::Complete];
+        wanted.extend([SignalKind::Executing; 3]);
+        while !wanted.is_empty() {
+            let kind = told.recv().unwrap();
+            if let Some(at) = wanted.iter().position(|wanted| *wanted == kind) {
+                wanted.remove(at);
+            }
+        }
+        pause_for_a_look();
+        std::process::exit(0);
+    }
+    look_while_idle("jobs_that_wait_for_a_lock_a_bound_or_a_rate_make_no_system_calls", "limited");
+}
+
+/// In the child: says when its parent may look, and until when it does.
+fn pause_for_a_look() {
+    for word in ["READY", "BEGIN", "END"] {
+        println!("\n{word}");
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+    }
+}
+
+/// Looks at the child of a role while it has nothing to do.
+fn look_while_idle(test: &str, role: &str) {
     let seconds = setting("HUEY_IDLE_SECONDS", 2);
     let folder = Folder::new();
     let log = folder.join("strace.log");
-    let test = "an_idle_consumer_makes_no_system_calls";
-    let Some(mut child) = trace(test, "idle", &folder, &log, "trace=all") else { return };
+    let Some(mut child) = trace(test, role, &folder, &log, "trace=all") else { return };
     let (mut stdin, mut said) = (child.stdin.take().unwrap(), Lines::of(&mut child));
     said.next("READY").unwrap();
     // The last relaxed write is synced within its interval; what comes after that is what is looked at.
@@ -130,8 +178,8 @@ fn an_idle_consumer_makes_no_system_calls() {
     let at = |word: &str| lines.iter().position(|line| line.contains("write(1") && line.contains(word)).unwrap();
     let window = lines.get(at("BEGIN") + 1..at("END")).unwrap();
     // The thread that talks to the parent is this test's own.
-    let test =
-        |line: &str| line.contains("<an_idle_consume") || line.contains("read(0") || line.contains("read resumed");
+    let thread = format!("<{}", test.get(..15).unwrap());
+    let test = |line: &str| line.contains(&thread) || line.contains("read(0") || line.contains("read resumed");
     let others: Vec<_> = window.iter().filter(|line| !line.contains("<sled-io-") && !test(line)).collect();
     println!("{seconds} s idle: {} lines of sled's threads, {} of others", window.len() - others.len(), others.len());
     assert!(others.is_empty(), "an idle consumer did something:\n{others:#?}");
