@@ -79,7 +79,7 @@ impl Plan {
 /// What can follow a job of the task `Prev`, which yields an `Output`: a [`Step`] that takes that first, or any [`Job`], which
 /// ignores it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot follow the task `{Prev}`, which yields `{Output}`",
+    message = "`{Self}` cannot follow `{Prev}`, which yields `{Output}`",
     label = "this step takes another type first",
     note = "a step `task::with(..)` takes what the step before yields as the first argument of its task; \
             `then(task::job(..))` ignores what that yields"

@@ -46,7 +46,7 @@ pub trait Continues: Task {
 /// Written by the attribute only.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "the task `{Self}` cannot follow the task `{Prev}`: its first argument is not the `{Output}` that comes before it",
+    message = "the task `{Self}` cannot follow `{Prev}`: its first argument is not the `{Output}` that comes before it",
     label = "a step of `{Self}`, behind a `{Output}` of `{Prev}`",
     note = "a step `task::with(..)` gets what the step before yields as the first argument of its task; one that needs none \
             of that is a job: `then(task::job(..))`"
