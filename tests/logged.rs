@@ -4,11 +4,12 @@
 mod support;
 
 use std::fmt::Debug;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use huey::store::{Answer, Commit, Memory as Store, OpenStorage, Plan, Query, Storage, StorageOptions, Transition};
 use huey::testing::tick;
-use huey::{Decision, JobState, Schedule, SignalKind, Timestamp, VirtualClock, task};
+use huey::{Decision, Huey, JobState, Schedule, SignalKind, Timestamp, VirtualClock, task};
 use support::{lock, queue_with, run};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -66,6 +67,12 @@ fn fails() -> Result<(), &'static str> {
 
 #[task]
 fn plain() {}
+
+#[task(queue = "timed", cron = "*/5 * * * *")]
+fn often() {}
+
+#[task(queue = "timed", cron = "0 12 * * *")]
+fn noon() {}
 
 fn slow_receiver(_: &huey::Signal) {
     // Longer than the threshold of the test, which is nothing.
@@ -141,4 +148,27 @@ fn a_last_tick_of_a_clock_that_was_a_day_ahead_is_reset_with_a_warning() {
     assert_eq!(lines(&["WARN", "ahead", "clock that was wrong"]), 0);
     tick(&huey).unwrap();
     assert_eq!(lines(&["WARN", "ahead", "clock that was wrong"]), 1);
+}
+
+#[test]
+fn a_declaration_that_is_another_than_the_last_programs_is_logged() {
+    struct Open(Arc<dyn Storage>);
+    impl OpenStorage for Open {
+        fn open_storage(self, _: StorageOptions) -> huey::Result<Arc<dyn Storage>> {
+            Ok(self.0)
+        }
+    }
+    listen();
+    let store = Store::new().open_storage(StorageOptions::default()).unwrap();
+    tick(&Huey::builder().open(Open(Arc::clone(&store))).unwrap()).unwrap();
+    // As if the program before had declared for the one what this one declares for the other.
+    let Answer::Schedules(rows) = store.read(Query::Schedules).unwrap() else { panic!("no schedules") };
+    let of = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
+    let choices = Some(of(noon::NAME).choices.clone());
+    let plan = Plan { schedule: often::NAME.into(), seen: of(often::NAME).revision, choices, from: None };
+    store.commit(Transition::Plan(plan), Commit::default()).unwrap();
+    let words = ["WARN", "declares another schedule", "logged::often", "cron 0 12 * * *", "cron */5 * * * *"];
+    assert_eq!(lines(&words), 0);
+    tick(&Huey::builder().open(Open(store)).unwrap()).unwrap();
+    assert_eq!(lines(&words), 1);
 }
