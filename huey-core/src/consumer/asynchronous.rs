@@ -46,12 +46,12 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
         }
         let most = u32::try_from(free.min(MOST)).unwrap_or(1);
         match crew.claim(&crew.queues_in_turn(turn), Tasks::Only(crew.async_tasks.clone()), most, Tasks::ALL) {
-            Ok(claimed) if claimed.is_empty() => {
+            Ok((claimed, _)) if claimed.is_empty() => {
                 crew.bell.idle_elsewhere(true);
                 crew.async_bell.notified().await;
                 crew.bell.idle_elsewhere(false);
             }
-            Ok(claimed) => {
+            Ok((claimed, _)) => {
                 turn += 1;
                 let mut begun = true;
                 for job in claimed {

@@ -3,11 +3,16 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[derive(Default)]
 struct Inner {
     /// Rung, and nobody has come yet: by pool of workers.
     rung: Vec<bool>,
+    /// How many sleep until it rings, by pool.
+    asleep: Vec<usize>,
     /// How many wait to be woken, async claimers among them.
     idle: usize,
+    /// Whether somebody waits for one of them.
+    awaited: bool,
     closed: bool,
 }
 
@@ -22,7 +27,7 @@ pub(crate) struct Bell {
 impl Bell {
     pub(crate) fn new(pools: usize) -> Self {
         Self {
-            inner: Mutex::new(Inner { rung: vec![false; pools], idle: 0, closed: false }),
+            inner: Mutex::new(Inner { rung: vec![false; pools], asleep: vec![0; pools], ..Inner::default() }),
             rung: std::iter::repeat_with(Condvar::new).take(pools).collect(),
             idle: Condvar::new(),
         }
@@ -44,9 +49,9 @@ impl Bell {
         if let Some(rung) = inner.rung.get_mut(pool) {
             *rung = true;
         }
-        let awaited = inner.idle > 0;
+        let heard = inner.asleep.get(pool).is_some_and(|asleep| *asleep > 0);
         drop(inner);
-        if awaited && let Some(rung) = self.rung.get(pool) {
+        if heard && let Some(rung) = self.rung.get(pool) {
             rung.notify_one();
         }
     }
@@ -55,15 +60,14 @@ impl Bell {
     pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) {
         let Some(bell) = self.rung.get(pool) else { return };
         let mut inner = self.lock();
-        inner.idle += 1;
-        self.idle.notify_all();
+        self.rests(&mut inner, pool, true);
         while !inner.rung.get(pool).copied().unwrap_or(true) && !inner.closed {
             inner = match most {
                 None => bell.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(most) => {
                     let (mut inner, waited) = bell.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
                     if waited.timed_out() {
-                        inner.idle -= 1;
+                        self.rests(&mut inner, pool, false);
                         return;
                     }
                     inner
@@ -73,26 +77,34 @@ impl Bell {
         if let Some(rung) = inner.rung.get_mut(pool) {
             *rung = false;
         }
-        inner.idle -= 1;
+        self.rests(&mut inner, pool, false);
+    }
+
+    /// Somebody goes to sleep, or wakes.
+    fn rests(&self, inner: &mut Inner, pool: usize, rests: bool) {
+        let count = |number: &mut usize| *number = if rests { *number + 1 } else { number.saturating_sub(1) };
+        count(&mut inner.idle);
+        inner.asleep.get_mut(pool).map(count);
+        if rests && inner.awaited {
+            self.idle.notify_all();
+        }
     }
 
     /// A claimer that waits elsewhere comes or goes.
     #[cfg(feature = "tokio")]
     pub(crate) fn idle_elsewhere(&self, idle: bool) {
         let mut inner = self.lock();
-        if idle {
-            inner.idle += 1;
-            self.idle.notify_all();
-        } else {
-            inner.idle -= 1;
-        }
+        // It belongs to no pool.
+        self.rests(&mut inner, usize::MAX, idle);
     }
 
     /// Blocks until somebody waits to be woken. False once the bell is closed.
     pub(crate) fn somebody_idle(&self) -> bool {
         let mut inner = self.lock();
         while inner.idle == 0 && !inner.closed {
+            inner.awaited = true;
             inner = self.idle.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner.awaited = false;
         }
         !inner.closed
     }

@@ -1,6 +1,6 @@
 //! What the threads of a consumer share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::enqueue::{tell_discarded, tell_limited};
 use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
 use crate::periodic::Ticker;
 use crate::signal::SignalKind;
-use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
+use crate::store::{Answer, Claimed, Commit, Lease, Outcome, Query, StorageError, Tasks, Transition};
 use crate::task::Stopped;
 use crate::time::monotonic;
 
@@ -61,7 +61,7 @@ pub(crate) struct Crew {
 /// The attempts between their claim and their settle.
 #[derive(Default)]
 pub(super) struct Attempts {
-    pub(super) running: HashMap<usize, Running>,
+    pub(super) running: BTreeMap<usize, Running>,
     /// Threads and claimers that have not ended.
     hands: usize,
     /// Claims whose commit, and what ended by it, has not been told of yet.
@@ -181,14 +181,30 @@ impl Crew {
             return Ok(Some(job));
         }
         let most = u32::try_from(MOST).unwrap_or(1);
-        let mut claimed = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many())?.into_iter();
+        let (claimed, more) = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many())?;
+        let mut claimed = claimed.into_iter();
         let first = claimed.next();
         if first.is_some() {
+            let more = more || claimed.len() > 0;
             pool.shelf.put(claimed);
-            // There may be more, for the next one who sleeps.
-            self.bell.ring(number);
+            if more {
+                // For the next one who sleeps.
+                self.bell.ring(number);
+            }
         }
         Ok(first)
+    }
+
+    /// Wakes the claimer of async tasks if there is something for it.
+    pub(crate) fn call_async(&self) {
+        #[cfg(feature = "tokio")]
+        if self.runs_async {
+            let query = Query::Counts { queues: self.queues.clone(), tasks: self.async_tasks.clone() };
+            let waits = self.executor.storage.read(query);
+            if !matches!(waits, Ok(Answer::Counts(counts)) if counts.queued == 0) {
+                self.async_bell.notify_one();
+            }
+        }
     }
 
     /// All queues, those of another pool first each time, so that none takes all places for async tasks.
@@ -203,15 +219,15 @@ impl Crew {
         self.names.iter().find(|(name, _)| **name == *worker).map(|(_, pool)| *pool)
     }
 
-    /// Takes up to `most` jobs, one of them unless they are of `many`. What ended at pick-up has been told of when this
-    /// returns.
+    /// Takes up to `most` jobs, one of them unless they are of `many`, and says whether there may be more. What ended at
+    /// pick-up has been told of when this returns.
     pub(crate) fn claim(
         &self,
         queues: &[String],
         tasks: Tasks,
         most: u32,
         many: Tasks,
-    ) -> Result<Vec<Claimed>, StorageError> {
+    ) -> Result<(Vec<Claimed>, bool), StorageError> {
         self.change(|attempts| {
             attempts.claiming += 1;
             attempts.claims += 1;
@@ -225,14 +241,20 @@ impl Crew {
         claimed
     }
 
-    fn claim_now(&self, queues: &[String], tasks: Tasks, most: u32, many: Tasks) -> Result<Vec<Claimed>, StorageError> {
+    fn claim_now(
+        &self,
+        queues: &[String],
+        tasks: Tasks,
+        most: u32,
+        many: Tasks,
+    ) -> Result<(Vec<Claimed>, bool), StorageError> {
         let keep = self.executor.defaults.retention.unwrap_or(crate::job::KEEP);
         let transition = Transition::Claim { queues: queues.to_vec(), tasks, most, many, keep };
         let Executor { storage, signals, waiters, .. } = &*self.executor;
         let hears = |kind| signals.hears(kind);
         let hold = hears(SignalKind::Locked) || hears(SignalKind::RateLimited) || hears(SignalKind::Scheduled);
         match storage.commit(transition, Commit { hold, ..Commit::RELAXED })? {
-            Outcome::Claimed { claimed, ended, limited } => {
+            Outcome::Claimed { claimed, ended, limited, more } => {
                 for end in ended {
                     tell_discarded(signals, waiters, end, storage.clock().now());
                 }
@@ -242,7 +264,7 @@ impl Crew {
                     }
                     storage.release(&limited.iter().map(|one| one.id).collect::<Vec<_>>());
                 }
-                Ok(claimed)
+                Ok((claimed, more))
             }
             other => Err(StorageError::Damaged(format!("the storage answered a claim with {other:?}"))),
         }

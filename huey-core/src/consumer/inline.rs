@@ -152,7 +152,7 @@ impl Inline {
         loop {
             self.settle_ended(begun);
             let seen = self.version();
-            if let Some(job) = self.crew.claim(&self.crew.queues, Tasks::ALL, 1, Tasks::ALL)?.pop() {
+            if let Some(job) = self.crew.claim(&self.crew.queues, Tasks::ALL, 1, Tasks::ALL)?.0.pop() {
                 return self.attempt(job, begun).map(Some);
             }
             // A claim that ended jobs may have stopped before the first that can run.

@@ -14,7 +14,7 @@ pub(crate) fn step(consumer: Consumer) -> Result<bool> {
     let crew = Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(queues, 0)], Vec::new(), Vec::new(), true));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
-    let Some(job) = crew.claim(&crew.queues, Tasks::Except(Vec::new()), 1, Tasks::Only(Vec::new()))?.pop() else {
+    let Some(job) = crew.claim(&crew.queues, Tasks::Except(Vec::new()), 1, Tasks::Only(Vec::new()))?.0.pop() else {
         return Ok(false);
     };
     let (place, kit, attempt) = crew.begin(None, job, &"huey-step".into());

@@ -132,10 +132,9 @@ fn spawn(crew: &Arc<Crew>, name: &Arc<str>, body: impl FnOnce(&Arc<Crew>, &Arc<s
 fn schedule(crew: &Arc<Crew>) {
     let mut seen = Version::default();
     while crew.bell.somebody_idle() {
-        seen = crew.executor.storage.wait(seen, Timestamp::MAX);
+        seen = crew.executor.storage.wait_work(seen, Timestamp::MAX);
         crew.bell.ring_all();
-        #[cfg(feature = "tokio")]
-        crew.async_bell.notify_one();
+        crew.call_async();
     }
 }
 

@@ -34,7 +34,7 @@ impl Claim<'_> {
         let mut decided = Decided::default();
         let (mut claimed, mut ended) = (Vec::new(), Vec::new());
         let queues = queues::open(self.state, queues);
-        let mut limited = Vec::new();
+        let (mut limited, mut more) = (Vec::new(), false);
         match self.suspicion(&queues) {
             Suspicion::Wait => {}
             Suspicion::Alone(suspects) => {
@@ -53,15 +53,17 @@ impl Claim<'_> {
                         let Some(work) = turns.next() else { break };
                         alone = !many.takes(work.item.task);
                         if alone && !claimed.is_empty() {
+                            more = true;
                             break;
                         }
                         self.pick_up(work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
                         alone &= !claimed.is_empty();
                     }
+                    more = more || turns.next().is_some();
                 }
             }
         }
-        decided.outcome = Some(Outcome::Claimed { claimed, ended, limited });
+        decided.outcome = Some(Outcome::Claimed { claimed, ended, limited, more });
         Ok(decided)
     }
 

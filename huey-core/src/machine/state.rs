@@ -5,7 +5,7 @@ mod apply;
 mod check;
 mod limits;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chord::Chords;
 use super::flow::Flows;
@@ -87,9 +87,9 @@ pub(crate) struct State {
     horizon: Timestamp,
     /// Jobs whose last transition is not announced yet: they may not be claimed, and an end is not shown. Known to
     /// memory only, so that a crash forgets it.
-    held: HashSet<u64>,
+    held: BTreeSet<u64>,
     /// Jobs that are held until another one is let go.
-    behind: HashMap<u64, u64>,
+    behind: BTreeMap<u64, u64>,
     /// Jobs that left no trace.
     past: Past,
     /// The highest number that any claim carries or carried.
@@ -97,10 +97,12 @@ pub(crate) struct State {
     /// Claims carry at least this number, so that none repeats a lease that a failure of the log took back.
     pub(crate) least_claim: u32,
     /// Suspects among the jobs that can still run.
-    pub(crate) suspects: HashSet<u64>,
+    pub(crate) suspects: BTreeSet<u64>,
     pub(crate) running: u64,
     /// Set by every change that a waiting consumer or caller may care for.
     pub(crate) stirred: bool,
+    /// Set by those of them that can let a job be claimed.
+    pub(crate) roused: bool,
 }
 
 /// What a state that is read back after a failure takes over from the one that was lost: what the process has told
@@ -179,7 +181,7 @@ impl State {
         while let Some(counter) = self.ready.first_due(now) {
             self.unlist(counter);
             self.list(counter);
-            self.stirred = true;
+            self.rouse();
         }
         self.limits.ring(now);
         self.wake();
@@ -204,7 +206,7 @@ impl State {
         if self.held.remove(&counter) {
             self.list(counter);
             self.wake();
-            self.stirred = true;
+            self.rouse();
             if let Some(behind) = self.behind.remove(&counter) {
                 self.release(behind);
             }
@@ -243,7 +245,18 @@ impl State {
         } else {
             self.ready.add_ready(&item);
         }
+        self.rouse();
+    }
+
+    /// Something changed by which a job may be claimed that could not be before.
+    pub(crate) fn rouse(&mut self) {
+        (self.stirred, self.roused) = (true, true);
+    }
+
+    /// A job was claimed or has ended. That lets no other be claimed, unless it is one beside which none may run.
+    fn stir(&mut self) {
         self.stirred = true;
+        self.roused |= !self.suspects.is_empty();
     }
 
     fn unlist(&mut self, counter: u64) {
@@ -294,8 +307,9 @@ impl State {
         let runnable = matches!(item.phase, Phase::Waiting | Phase::Running);
         if up && runnable && item.is_suspect() {
             self.suspects.insert(item.counter);
-        } else {
-            self.suspects.remove(&item.counter);
+        } else if self.suspects.remove(&item.counter) {
+            // It ran alone.
+            self.rouse();
         }
     }
 

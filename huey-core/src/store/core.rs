@@ -13,6 +13,7 @@ use super::log::{ENTRY_LIMIT, Entry, Log, LogError, Medium};
 use super::replay::{Replayed, replay};
 use super::storage::{Answer, Commit, Query, StorageError, StorageOptions};
 use super::transition::{Outcome, Transition};
+use super::watch::Stir;
 use crate::error::Error;
 use crate::machine::{self, Effect, Inherited, Item, Phase, State};
 use crate::task::Durability;
@@ -212,9 +213,9 @@ impl<L: Log> Core<L> {
         self.journal.sync()
     }
 
-    /// Whether something changed since the last call that a waiter may care for.
-    pub(crate) fn take_stirred(&mut self) -> bool {
-        std::mem::take(&mut self.state.stirred)
+    /// What changed since the last call that a waiter may care for.
+    pub(crate) fn take_stir(&mut self) -> Stir {
+        Stir { any: std::mem::take(&mut self.state.stirred), work: std::mem::take(&mut self.state.roused) }
     }
 
     pub(crate) fn next_due(&self) -> Timestamp {
@@ -300,6 +301,10 @@ impl<L: Log> Core<L> {
         self.make_true(&effects);
         for (counter, wait) in waits {
             self.state.wait_at(counter, wait);
+        }
+        if matches!(&outcome, Outcome::Claimed { claimed, ended, .. } if claimed.is_empty() && !ended.is_empty()) {
+            // It may have stopped before it came to what can be claimed.
+            self.state.rouse();
         }
         if how.durability == Durability::Relaxed && !sync {
             self.show(&held);

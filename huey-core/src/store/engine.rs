@@ -17,12 +17,15 @@ use super::settlement::{Settlement, Verdict};
 use super::shared::{Life, Reply, Request, Shared, open_core};
 use super::storage::{Answer, Commit, Done, Query, Storage, StorageError, StorageOptions, Version};
 use super::transition::{Outcome, Transition};
-use super::watch::Watch;
+use super::watch::{Stir, Watch};
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::process::Process;
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp, monotonic};
+
+/// Everybody is to look again.
+const ALL: Stir = Stir { any: true, work: true };
 
 /// Opens the log that `medium` holds and keeps jobs in it.
 ///
@@ -45,6 +48,7 @@ impl<M: Medium> Engine<M> {
             core: Mutex::new(Life::Alive(Box::new(core))),
             watermark,
             watch: Watch::default(),
+            work: Watch::default(),
             begun: Mutex::default(),
             next_due: AtomicI64::new(i64::MIN),
             closed: AtomicBool::new(false),
@@ -55,7 +59,7 @@ impl<M: Medium> Engine<M> {
         let wake = Arc::downgrade(&shared);
         let on_move: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
             if let Some(shared) = wake.upgrade() {
-                shared.watch.bump();
+                shared.stir(ALL);
             }
         });
         shared.options.clock.on_move(Arc::downgrade(&on_move));
@@ -116,10 +120,11 @@ impl<M: Medium> Storage for Engine<M> {
         }
         let slot = Arc::new(Mutex::new(None));
         lock(&shared.inbox).push(Request { transition, how, reply: Reply::Slot(Arc::clone(&slot)) });
-        let told = {
+        let (told, stir) = {
             let mut core = lock(&shared.core);
-            if lock(&slot).is_some() { Vec::new() } else { shared.drain(&mut core) }
+            if lock(&slot).is_some() { Default::default() } else { shared.drain(&mut core) }
         };
+        shared.stir(stir);
         // Submitted transitions may have been served on the way.
         shared.tell(told);
         let (answer, life) = lock(&slot).take().unwrap_or((Err(StorageError::Closed), 0));
@@ -160,20 +165,15 @@ impl<M: Medium> Storage for Engine<M> {
     }
 
     fn wait(&self, since: Version, until: Timestamp) -> Version {
-        let Ok(shared) = self.shared() else { return since };
-        loop {
-            let now = shared.options.clock.now();
-            let due = shared.due(now);
-            let version = shared.watch.version();
-            if version > since || until <= now || shared.closed.load(Ordering::SeqCst) {
-                return version;
-            }
-            shared.watch.wait(since, shared.options.clock.sleep_until(due.min(until)));
-        }
+        self.shared().map_or(since, |shared| shared.wait(&shared.watch, since, until))
+    }
+
+    fn wait_work(&self, since: Version, until: Timestamp) -> Version {
+        self.shared().map_or(since, |shared| shared.wait(&shared.work, since, until))
     }
 
     fn wake(&self) {
-        self.shared.watch.bump();
+        self.shared.stir(ALL);
     }
 
     fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError> {
@@ -235,7 +235,7 @@ impl<M: Medium> Storage for Engine<M> {
             let (done, outcome, _) = shared.announced(one);
             call_back(done, outcome);
         }
-        shared.watch.bump();
+        shared.stir(ALL);
         synced
     }
 

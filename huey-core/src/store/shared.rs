@@ -11,9 +11,9 @@ use super::barrier::{Announcement, Errand, Watermark, lock, panic_text};
 use super::begun::Begun;
 use super::core::{Answered, Core, Served};
 use super::log::{LogError, Medium, Running};
-use super::storage::{Commit, Done, StorageError, StorageOptions};
+use super::storage::{Commit, Done, StorageError, StorageOptions, Version};
 use super::transition::{Outcome, Transition};
-use super::watch::Watch;
+use super::watch::{Stir, Watch};
 use crate::error::{Error, Result};
 use crate::machine::Inherited;
 use crate::task::Durability;
@@ -48,7 +48,9 @@ pub(super) struct Shared<M: Medium> {
     pub(super) inbox: Mutex<Vec<Request>>,
     pub(super) core: Mutex<Life<M::Log>>,
     pub(super) watermark: Watermark,
+    /// Counts all changes, and those by which a job may be claimed.
     pub(super) watch: Watch,
+    pub(super) work: Watch,
     /// The attempts that run.
     pub(super) begun: Mutex<Begun>,
     /// When the next scheduled job is due, in microseconds.
@@ -149,7 +151,7 @@ impl<M: Medium> Shared<M> {
                 Life::Failed { error: error.to_string(), again: monotonic() + pause, pause, inherited }
             }
         };
-        self.watch.bump();
+        self.stir(Stir { any: true, work: true });
     }
 
     /// The log failed. It is dropped here, so that it can be opened again.
@@ -170,11 +172,22 @@ impl<M: Medium> Shared<M> {
         self.watermark.ask_to_serve();
     }
 
+    /// Wakes those who wait for such a change.
+    pub(super) fn stir(&self, stir: Stir) {
+        if stir.work {
+            self.work.bump();
+        }
+        if stir.any {
+            self.watch.bump();
+        }
+    }
+
     /// Serves everything in the inbox. Whoever holds the lock does it for all.
-    pub(super) fn drain(&self, life: &mut Life<M::Log>) -> Vec<Told> {
+    pub(super) fn drain(&self, life: &mut Life<M::Log>) -> (Vec<Told>, Stir) {
+        let mut stir = Stir::default();
         let requests = std::mem::take(&mut *lock(&self.inbox));
         if requests.is_empty() {
-            return Vec::new();
+            return (Vec::new(), stir);
         }
         let now = self.options.clock.now();
         let (work, replies): (Vec<_>, Vec<_>) = requests
@@ -190,9 +203,7 @@ impl<M: Medium> Shared<M> {
             if core.last() != last {
                 self.watermark.written();
             }
-            if core.take_stirred() {
-                self.watch.bump();
-            }
+            stir = core.take_stir();
             served
         });
         let unanswered = match served {
@@ -234,7 +245,7 @@ impl<M: Medium> Shared<M> {
                 }
             }
         }
-        told
+        (told, stir)
     }
 
     /// Makes everything inserted so far durable.
@@ -289,14 +300,28 @@ impl<M: Medium> Shared<M> {
             return due;
         }
         // While the log is not there nothing is due; opening it again is a change of its own.
-        let Life::Alive(core) = &mut *lock(&self.core) else { return Timestamp::MAX };
+        let mut life = lock(&self.core);
+        let Life::Alive(core) = &mut *life else { return Timestamp::MAX };
         core.promote(now);
-        if core.take_stirred() {
-            self.watch.bump();
-        }
+        let stir = core.take_stir();
         let due = core.next_due();
         self.next_due.store(due.as_micros(), Ordering::SeqCst);
+        drop(life);
+        self.stir(stir);
         due
+    }
+
+    /// Returns once something has happened after `since`, or at `until`, or once the store is closed.
+    pub(super) fn wait(&self, watch: &Watch, since: Version, until: Timestamp) -> Version {
+        loop {
+            let now = self.options.clock.now();
+            let due = self.due(now);
+            let version = watch.version();
+            if version > since || until <= now || self.closed.load(Ordering::SeqCst) {
+                return version;
+            }
+            watch.wait(since, self.options.clock.sleep_until(due.min(until)));
+        }
     }
 
     /// Lets go of held jobs, in the way that `how` says.
@@ -308,9 +333,9 @@ impl<M: Medium> Shared<M> {
         if let Life::Alive(core) = &mut *life {
             how(core, counters);
             self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
-            if core.take_stirred() {
-                self.watch.bump();
-            }
+            let stir = core.take_stir();
+            drop(life);
+            self.stir(stir);
         }
     }
 
@@ -321,10 +346,12 @@ impl<M: Medium> Shared<M> {
                     let mut core = lock(&self.core);
                     // After a failure the log is opened again also if nobody asks for anything.
                     self.reopen(&mut core);
-                    let told = self.drain(&mut core);
+                    let (told, stir) = self.drain(&mut core);
                     if let Life::Failed { pause, .. } = &*core {
                         self.watermark.ask_to_serve_in(*pause);
                     }
+                    drop(core);
+                    self.stir(stir);
                     told
                 }
                 Errand::Sync => {

@@ -315,6 +315,12 @@ pub trait Storage: Send + Sync + 'static {
     /// scheduled job is due, or `until` has come, and says up to what has happened now. May return early.
     fn wait(&self, since: Version, until: Timestamp) -> Version;
 
+    /// As [`wait`](Storage::wait), for what can let a job be claimed: those that were claimed and those that ended need
+    /// not end it. Its versions are not those of the other.
+    fn wait_work(&self, since: Version, until: Timestamp) -> Version {
+        self.wait(since, until)
+    }
+
     /// Makes every [`wait`](Storage::wait) return.
     fn wake(&self);
 

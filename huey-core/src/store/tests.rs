@@ -204,7 +204,7 @@ fn a_held_job_stays_counted_and_out_of_reach() {
     bench.core.serve([(enqueue, held)].into_iter(), NOW, &mut answers).unwrap();
     let counters = answers.remove(0).unwrap().held;
     assert_eq!(counters.len(), 1);
-    let none = Outcome::Claimed { claimed: Vec::new(), ended: Vec::new(), limited: Vec::new() };
+    let none = Outcome::Claimed { claimed: Vec::new(), ended: Vec::new(), limited: Vec::new(), more: false };
     assert_eq!(bench.serve([claim()]), [none]);
     bench.core.promote(NOW + Duration::from_secs(9));
     bench.core.promote(NOW);

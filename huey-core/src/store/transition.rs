@@ -217,6 +217,8 @@ pub enum Outcome {
         ended: Vec<Discarded>,
         /// Jobs that wait from now on for a lock or a rate.
         limited: Vec<Limited>,
+        /// Whether there may be more to claim. If nothing was claimed, nobody needs to know.
+        more: bool,
     },
     /// For each settlement, in order, the job's state now, or `None` if its lease no longer holds.
     Settled(Vec<Option<Settled>>),

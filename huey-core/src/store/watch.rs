@@ -7,6 +7,16 @@ use std::time::Duration;
 use super::barrier::lock;
 use super::storage::Version;
 
+/// What changed.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "those who wait are to hear of it, once the lock is free"]
+pub(crate) struct Stir {
+    /// Something that a consumer or a waiting caller may care for.
+    pub(crate) any: bool,
+    /// Something by which a job may be claimed.
+    pub(crate) work: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Watch {
     version: AtomicU64,

@@ -27,7 +27,7 @@ impl State {
             Effect::Drop(Key::Pause(queue)) => {
                 if let Some(old) = self.paused.remove(queue) {
                     self.homes.lose(old);
-                    self.stirred = true;
+                    self.rouse();
                 }
             }
             Effect::Drop(Key::Schedule(name)) => {
@@ -55,7 +55,7 @@ impl State {
                     self.homes.lose(old);
                     self.free_limits(*counter);
                     self.list(*counter);
-                    self.stirred = true;
+                    self.rouse();
                 }
             }
             Effect::Drop(Key::Unique(key)) => {
@@ -144,7 +144,8 @@ impl State {
             self.free_limits(item.counter);
         }
         self.list(item.counter);
-        self.stirred = true;
+        // One that waits again and was listed has roused those who claim.
+        self.stir();
         old
     }
 
@@ -185,7 +186,7 @@ impl State {
             Place::NONE
         };
         self.index.set(counter, Target::Result(place));
-        self.stirred = true;
+        self.stir();
         old
     }
 
@@ -237,7 +238,7 @@ impl State {
         if !work.home.is_none() {
             self.count(&work.item, false);
         }
-        self.stirred = true;
+        self.stir();
     }
 
     fn drop_result(&mut self, counter: u64) {

@@ -90,7 +90,7 @@ impl State {
     fn check_waiting(&self) -> Result<(), String> {
         let (mut ready, mut due) = (BTreeSet::new(), BTreeSet::new());
         let (mut tallies, mut running) = (BTreeMap::<(u32, u32), Tally>::new(), 0);
-        let mut suspects = HashSet::new();
+        let mut suspects = BTreeSet::new();
         for work in self.all_work() {
             let item = &work.item;
             if item.phase == Phase::Awaiting {

@@ -10,7 +10,7 @@ impl State {
         self.unlist(counter);
         self.limits.begin_wait(counter, wait);
         self.list(counter);
-        self.stirred = true;
+        self.rouse();
         self.wake();
     }
 
@@ -26,7 +26,7 @@ impl State {
                 tally.limited = tally.limited.saturating_sub(1);
             }
             self.ready.add_ready(&item);
-            self.stirred = true;
+            self.rouse();
         }
     }
 
