@@ -299,7 +299,7 @@ impl<'a> Turns<'a> {
             .ready
             .lanes(queue)
             .filter(|(task, _)| wanted.takes(*task))
-            .map(|(_, turns)| (Box::new(turns.iter().copied()) as Box<dyn Iterator<Item = Turn> + 'a>).peekable())
+            .map(|(_, turns)| (Box::new(turns.iter()) as Box<dyn Iterator<Item = Turn> + 'a>).peekable())
             .collect();
         Self { state, lanes }
     }

@@ -12,6 +12,7 @@ mod flow;
 mod homes;
 mod index;
 mod item;
+mod lane;
 mod limit;
 mod linger;
 mod lock;

@@ -29,7 +29,7 @@ pub(super) fn open(state: &State, queues: &[String]) -> Vec<u32> {
 
 /// All that hold a job which may be claimed, that of the first such job first.
 fn every_open(state: &State) -> Vec<u32> {
-    let first = |queue: &u32| state.ready.lanes(*queue).filter_map(|(_, turns)| turns.first().copied()).min();
+    let first = |queue: &u32| state.ready.lanes(*queue).filter_map(|(_, turns)| turns.first()).min();
     let mut queues = state.ready.queues();
     queues.retain(|queue| !state.paused.contains_key(&*state.names.text(*queue)));
     queues.sort_by_key(first);

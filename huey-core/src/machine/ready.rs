@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::lane::Lane;
 use super::work::WorkItem;
 use crate::time::Timestamp;
 
@@ -15,6 +16,14 @@ impl Turn {
         Self(u64::from(urgency) << 48 | item.counter & ((1 << 48) - 1))
     }
 
+    pub(super) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     pub(crate) fn counter(self) -> u64 {
         self.0 & ((1 << 48) - 1)
     }
@@ -24,7 +33,7 @@ impl Turn {
 /// nothing to pass over.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ready {
-    lanes: BTreeMap<(u32, u32), BTreeSet<Turn>>,
+    lanes: BTreeMap<(u32, u32), Lane>,
     due: BTreeSet<(Timestamp, u64)>,
 }
 
@@ -36,7 +45,7 @@ impl Ready {
     pub(crate) fn remove_ready(&mut self, item: &WorkItem) {
         let lane = (item.queue, item.task);
         if let Some(turns) = self.lanes.get_mut(&lane) {
-            turns.remove(&Turn::of(item));
+            turns.remove(Turn::of(item));
             if turns.is_empty() {
                 self.lanes.remove(&lane);
             }
@@ -61,7 +70,7 @@ impl Ready {
     }
 
     /// The lanes of a queue that hold a job.
-    pub(crate) fn lanes(&self, queue: u32) -> impl Iterator<Item = (u32, &BTreeSet<Turn>)> {
+    pub(crate) fn lanes(&self, queue: u32) -> impl Iterator<Item = (u32, &Lane)> {
         self.lanes.range((queue, 0)..=(queue, u32::MAX)).map(|((_, task), turns)| (*task, turns))
     }
 
@@ -77,9 +86,9 @@ impl Ready {
         let mut firsts = Vec::new();
         for (_, turns) in self.lanes(queue) {
             let mut from = Turn(0);
-            while let Some(first) = turns.range(from..).next() {
+            while let Some(first) = turns.from(from).next() {
                 let end = Turn((first.0 >> 48).saturating_add(1) << 48);
-                firsts.extend(turns.range(*first..end).take(most).map(|turn| turn.counter()));
+                firsts.extend(turns.from(first).take_while(|turn| *turn < end).take(most).map(Turn::counter));
                 from = end;
             }
         }
