@@ -161,7 +161,8 @@ impl<'de> Deserialize<'de> for Bytes {
         if deserializer.is_human_readable() {
             deserializer.deserialize_str(Reader)
         } else {
-            deserializer.deserialize_byte_buf(Reader)
+            // Not as a buffer of its own, which would be cleared before it is filled.
+            deserializer.deserialize_bytes(Reader)
         }
     }
 }

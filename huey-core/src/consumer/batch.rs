@@ -1,6 +1,6 @@
 //! Jobs that were claimed together, and ends that are settled together: both pay where bodies take less than a commit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -115,7 +115,7 @@ impl Ends {
 /// How long the tasks take that a worker runs, by their medians.
 #[derive(Default)]
 pub(crate) struct Paces {
-    tasks: HashMap<Arc<str>, Pace>,
+    tasks: BTreeMap<Arc<str>, Pace>,
     quick: Vec<String>,
 }
 

@@ -1,6 +1,7 @@
 //! What running jobs needs of a queue, and a claimed job unpacked.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -200,7 +201,11 @@ impl Executor {
             _ if tail.is_err() => Err(tail.err().map(|error| error.to_string()).unwrap_or_default()),
             (Some(registration), Ok(head)) => {
                 let stored = StoredArgs { task: &kit.task, form: head.form, bytes: &claimed.body.args };
-                registration.accept(stored).map(|args| (registration, head, args.into_owned()))
+                let upgraded = registration.accept(stored).map(|args| match args {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(args) => Some(args),
+                });
+                upgraded.map(|args| (registration, head, args.unwrap_or(claimed.body.args.0)))
             }
         };
         if claimed.condemned {

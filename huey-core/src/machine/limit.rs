@@ -5,7 +5,7 @@
 //! limit, by its turn, and not in its lane, so that claims do not meet it again. Where there is room, as many as may start
 //! stand in their lane. Lines are known to memory only: where every lease is void, nobody waits for one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::item::{LimitsItem, Mark};
 use super::place::Place;
@@ -19,13 +19,13 @@ use crate::time::Timestamp;
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     /// The jobs that have limits.
-    jobs: HashMap<u64, Job>,
+    jobs: BTreeMap<u64, Job>,
     /// The limits that somebody holds or waits for, and those that have counted.
     gates: BTreeMap<Bytes, Gate>,
     /// What jobs hold that are gone while their body runs on.
-    kept: HashMap<u64, Vec<Bytes>>,
+    kept: BTreeMap<u64, Vec<Bytes>>,
     /// The locks that a job's body has taken.
-    taken: HashMap<u64, Vec<Bytes>>,
+    taken: BTreeMap<u64, Vec<Bytes>>,
     /// When the last claim that a rate has counted counts no more.
     ends: BTreeSet<(Timestamp, Bytes)>,
     /// When there is room again under a rate that somebody waits for.

@@ -208,7 +208,7 @@ impl<L: Log> Journal<L> {
         let mut offset = view.continued;
         let mut all = Vec::new();
         while offset < view.payload.len() {
-            let bytes = self.effect_bytes(sequence, offset)?;
+            let bytes = self.with_effect(sequence, offset, <[u8]>::to_vec)?;
             let length = framed(bytes.len());
             let place = Place::new(sequence, offset, length);
             all.push((decode_effect(&bytes, place)?, place, bytes));
@@ -217,11 +217,14 @@ impl<L: Log> Journal<L> {
         Ok(all)
     }
 
-    fn effect_bytes(&self, sequence: u64, offset: usize) -> Result<Vec<u8>, StorageError> {
+    fn with_effect<T>(&self, sequence: u64, offset: usize, read: impl FnOnce(&[u8]) -> T) -> Result<T, StorageError> {
         let cut = || StorageError::Damaged(format!("an effect at {sequence}+{offset} of the journal is cut off"));
         let entry = self.entry(sequence)?;
         let view = View::of(sequence, &entry).map_err(|error| fault(&error))?;
         let (here, mut missing) = view.payload.get(offset..).and_then(frame).ok_or_else(cut)?;
+        if missing == 0 {
+            return Ok(read(here));
+        }
         let mut bytes = here.to_vec();
         let mut next = sequence;
         while missing > 0 {
@@ -233,7 +236,7 @@ impl<L: Log> Journal<L> {
             bytes.extend_from_slice(part);
             missing -= part.len();
         }
-        Ok(bytes)
+        Ok(read(&bytes))
     }
 
     /// Reads the log from end to end, as opening it does.
@@ -245,7 +248,7 @@ impl<L: Log> Journal<L> {
 
 impl<L: Log> Fetch for Journal<L> {
     fn fetch(&self, place: Place) -> Result<Effect, StorageError> {
-        decode_effect(&self.effect_bytes(place.sequence(), place.offset())?, place)
+        self.with_effect(place.sequence(), place.offset(), |bytes| decode_effect(bytes, place))?
     }
 }
 
