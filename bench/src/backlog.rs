@@ -12,6 +12,7 @@ use crate::args::Args;
 use crate::enqueue::{carry, load};
 use crate::figure::Figure;
 use crate::place::{Place, resident};
+use crate::raw;
 
 const FEW: u32 = 1_000;
 const MORE: u32 = 100_000;
@@ -129,6 +130,12 @@ fn compare(many: &Queue, few: &Queue) -> Result<Vec<(Prices, Prices)>, BoxError>
 #[expect(clippy::cast_precision_loss, reason = "no disk is that large")]
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
+}
+
+/// The part of sled in the memory of a backlog, by itself: in a process that held no other.
+pub(crate) fn raw_memory(args: &Args) -> Result<Vec<Figure>, BoxError> {
+    let place = Place::new(args.work())?;
+    Ok(vec![Figure::alone("backlog/memory-of-sled", raw::memory(place.folder(), MANY)?, "bytes/job", "relaxed")])
 }
 
 pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {

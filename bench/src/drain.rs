@@ -73,9 +73,12 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {
         Way { durability: Durability::Relaxed, retention: discarded, jobs: JOBS, workers: 1, is_async: true },
     ));
     let mut all: Vec<Measured> = Vec::new();
+    let mut noted = Vec::new();
     for _ in 0..ROUNDS {
         let place = Place::new(args.work())?;
         let base = raw::drains(place.folder(), JOBS)?;
+        let place = Place::new(args.work())?;
+        noted.push((raw::noted(place.folder(), JOBS)?, base));
         for (name, way) in &ways {
             let measured = (rate(args, way)?, base);
             match all.iter_mut().find(|(known, workers, _)| known == name && *workers == way.workers) {
@@ -101,6 +104,8 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {
             figures.push(Figure::beside(name, "jobs/s", "relaxed", beside, rounds));
         }
     }
+    // What the system's part of it alone would allow.
+    figures.push(Figure::beside("drain/noted", "jobs/s", "relaxed", "sled, four operations a job", &noted));
     let mut synced = Vec::new();
     for _ in 0..ROUNDS {
         let way =

@@ -49,9 +49,13 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("rate", rate::run),
 ];
 
-/// What is no measurement of its own: see [`count`].
-const COUNTED: &[(&str, Scenario)] =
-    &[("count-enqueue", count::enqueue), ("count-drain", count::drain), ("count-raw", count::raw_inserts)];
+/// What is no measurement of its own: see [`count`]; and what needs a process of its own.
+const COUNTED: &[(&str, Scenario)] = &[
+    ("count-enqueue", count::enqueue),
+    ("count-drain", count::drain),
+    ("count-raw", count::raw_inserts),
+    ("memory-of-sled", backlog::raw_memory),
+];
 
 fn main() -> ExitCode {
     match Args::parse(std::env::args().skip(1)).and_then(|args| run(&args)) {

@@ -1,14 +1,15 @@
 //! What the queue stands on, by itself.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use huey::BoxError;
 
-use crate::place::rate;
+use crate::place::{rate, resident};
 
 /// Bytes of a value: the arguments of a job and what is known of it.
 const VALUE: usize = 120;
@@ -88,6 +89,92 @@ pub(crate) fn drains(folder: &Path, times: u32) -> Result<f64, BoxError> {
     })
 }
 
+/// Jobs a second of which only what reaches the system is done: the note that each begins, and what 64 of them put into
+/// the journal when they are claimed and when they end.
+pub(crate) fn noted(folder: &Path, times: u32) -> Result<f64, BoxError> {
+    const TOGETHER: u32 = 64;
+    let (db, file) = open(folder)?;
+    let mut notes = File::create(folder.join("notes"))?;
+    let (claims, ends) = ([7; 45 * TOGETHER as usize], [7; 7 * TOGETHER as usize]);
+    rate(times, || {
+        for number in 0..times {
+            notes.seek(SeekFrom::Start(0))?;
+            notes.write_all(&[7; 64])?;
+            if number % TOGETHER == 0 {
+                db.insert(u64::from(2 * number).to_be_bytes(), &claims[..])?;
+                db.insert(u64::from(2 * number + 1).to_be_bytes(), &ends[..])?;
+            }
+        }
+        db.flush()?;
+        Ok(file.sync_data()?)
+    })
+}
+
+/// Bytes of memory that sled takes for each of so many jobs, of which it holds about as many bytes as the journal does, in
+/// entries as large.
+pub(crate) fn memory(folder: &Path, jobs: u32) -> Result<f64, BoxError> {
+    const ENTRY: usize = 7_000;
+    const JOB: u32 = 180;
+    let (db, _) = open(folder)?;
+    let entries = jobs / (7_000 / JOB);
+    let put = |from: u32, upto: u32| -> Result<(), BoxError> {
+        for number in from..upto {
+            db.insert(u64::from(number).to_be_bytes(), &[7; ENTRY][..])?;
+            if number % 32 == 0 {
+                db.flush()?;
+            }
+        }
+        Ok(())
+    };
+    put(0, entries / 1_000)?;
+    let lean = resident()?;
+    put(entries / 1_000, entries)?;
+    Ok((resident()? - lean) / f64::from(jobs))
+}
+
+/// Microseconds from the word of one thread, over a second one that it wakes, to a third that this one wakes: the way of a job
+/// to a worker that sleeps, with nothing done on it.
+pub(crate) fn chain(times: u32) -> Vec<f64> {
+    #[derive(Default)]
+    struct Bell(Mutex<Option<Instant>>, Condvar);
+    impl Bell {
+        fn ring(&self, at: Instant) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+            self.1.notify_one();
+        }
+        fn wait(&self) -> Instant {
+            let mut rung = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                if let Some(at) = rung.take() {
+                    return at;
+                }
+                rung = self.1.wait(rung).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+    let (first, second) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+    let (told, tell) = channel();
+    let between = {
+        let (first, second) = (Arc::clone(&first), Arc::clone(&second));
+        std::thread::spawn(move || (0..times).for_each(|_| second.ring(first.wait())))
+    };
+    let last = std::thread::spawn(move || {
+        for _ in 0..times {
+            let _ = told.send(second.wait().elapsed());
+        }
+    });
+    let mut all = Vec::new();
+    for _ in 0..times {
+        std::thread::sleep(Duration::from_millis(1));
+        first.ring(Instant::now());
+        if let Ok(took) = tell.recv() {
+            all.push(took.as_secs_f64() * 1e6);
+        }
+    }
+    let _ = (between.join(), last.join());
+    all
+}
+
 /// Microseconds that each of some messages takes to a thread that waits for it.
 pub(crate) fn hops(times: u32) -> Vec<f64> {
     let (send, receive) = channel::<Instant>();
@@ -100,7 +187,7 @@ pub(crate) fn hops(times: u32) -> Vec<f64> {
     let mut all = Vec::new();
     for _ in 0..times {
         // So that the other one sleeps when the message comes.
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
         let _ = send.send(Instant::now());
         if let Ok(took) = tell.recv() {
             all.push(took.as_secs_f64() * 1e6);
