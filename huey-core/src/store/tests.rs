@@ -214,3 +214,24 @@ fn a_held_job_stays_counted_and_out_of_reach() {
     let [claimed] = bench.serve([claim()]);
     assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.len() == 1));
 }
+
+#[test]
+fn who_waits_for_work_hears_of_what_can_be_claimed_and_not_of_claims_and_ends() {
+    let mut bench = Bench::new();
+    let (first, second) = (bench.enqueue(10), bench.enqueue(10));
+    let stirred = |bench: &mut Bench| {
+        let stir = bench.core.take_stir();
+        (stir.any, stir.work)
+    };
+    bench.serve([first, second]);
+    assert_eq!(stirred(&mut bench), (true, true));
+    for left in [true, false] {
+        let (queues, keep) = (vec!["default".into()], Duration::ZERO);
+        let claim = Transition::Claim { queues, tasks: Tasks::ALL, most: 1, many: Tasks::ALL, keep };
+        let [claimed] = bench.serve([claim]);
+        assert!(matches!(&claimed, Outcome::Claimed { more, .. } if *more == left), "{claimed:?}");
+        assert_eq!(stirred(&mut bench), (true, false));
+        bench.serve([complete(&claimed)]);
+        assert_eq!(stirred(&mut bench), (true, false));
+    }
+}

@@ -189,6 +189,11 @@ impl Storage for Remote {
         self.server.wait(since, until)
     }
 
+    fn wait_work(&self, since: Version, until: Timestamp) -> Version {
+        self.deliver(true);
+        self.server.wait_work(since, until)
+    }
+
     fn wake(&self) {
         self.server.wake();
     }

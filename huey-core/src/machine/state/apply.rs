@@ -347,4 +347,17 @@ mod tests {
             assert!(state.uniques.get(b"key").is_none(), "{end:?}");
         }
     }
+
+    #[test]
+    fn the_end_of_a_job_rouses_those_who_claim_only_if_none_could_run_beside_it() {
+        for (crashes, roused) in [(0, false), (2, true)] {
+            let mut state = State::default();
+            state.homes.open(1);
+            let work = WorkItem { phase: Phase::Running, crashes, crash_limit: 3, ..WorkItem::unknown(7) };
+            state.apply(&Effect::Put(Item::Work(work)), Place::new(1, 0, 20));
+            state.roused = false;
+            state.apply(&Effect::Drop(Key::Job(7)), Place::new(1, 20, 20));
+            assert_eq!(state.roused, roused, "after {crashes} crashes");
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "a wait ends with a change, also one between looking and waiting", run: wait_change },
     Check { name: "a wait ends when a job is due", run: wait_due },
     Check { name: "a wait ends when it is told to", run: wait_wake },
+    Check { name: "what can be claimed ends a wait for work", run: wait_work },
     Check { name: "a held job is not given out before it is released", run: hold_new },
     Check { name: "an end is shown before it is announced, and a retry not given out", run: hold_end },
     Check { name: "a submitted transition happens, and is answered exactly once", run: submit },
@@ -96,6 +97,31 @@ fn wait_wake(subject: &dyn Subject) {
     let before = kit.storage.wait(Version::default(), kit.now());
     kit.storage.wake();
     assert!(kit.storage.wait(before, Timestamp::MAX) > before);
+}
+
+fn wait_work(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let changes: [&dyn Fn(); 4] = [
+        &|| {
+            kit.add(|_| ());
+        },
+        &|| {
+            let claimed = kit.claim_one();
+            kit.settle(claimed.lease, retry(0));
+        },
+        &|| {
+            let claimed = kit.claim_one();
+            kit.settle(claimed.lease, retry(10));
+            kit.clock.set(kit.now() + Duration::from_secs(10));
+        },
+        &|| kit.storage.wake(),
+    ];
+    for change in changes {
+        let before = kit.storage.wait_work(Version::default(), kit.now());
+        change();
+        // With nothing missed this returns at once, and else never.
+        assert!(kit.storage.wait_work(before, Timestamp::MAX) > before);
+    }
 }
 
 /// Claims until something comes: a release may be on its way.
