@@ -6,8 +6,11 @@
 use std::any::type_name;
 
 use bincode::config::{Configuration, Limit, standard};
+use bincode::de::read::{Reader, SliceReader};
+use bincode::de::{Decode, Decoder, DecoderImpl};
 use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
+use bincode::serde::Compat;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -15,6 +18,10 @@ use crate::error::{Error, ErrorKind};
 
 /// The largest encoded value, arguments or result, in bytes.
 pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
+
+/// The most that a byte can stand for in memory: a number of 128 bits. Lengths are believed before what they count is read,
+/// so no more than this for each byte of input may be claimed.
+const WIDEST: usize = 16;
 
 type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<LIMIT>>;
 
@@ -71,11 +78,15 @@ impl Writer for Onto<'_> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let fault =
         |reason: String| Error::new(ErrorKind::Codec, format!("the bytes are not a `{}`: {reason}", type_name::<T>()));
-    match bincode::serde::decode_from_slice(bytes, config()) {
-        Ok((value, used)) if used == bytes.len() => Ok(value),
-        Ok((_, used)) => Err(fault(format!("{} of {} bytes are left over", bytes.len() - used, bytes.len()))),
-        Err(error) => Err(fault(error.to_string())),
+    let mut source = DecoderImpl::new(SliceReader::new(bytes), config(), ());
+    let spare = LIMIT.saturating_sub(bytes.len().saturating_add(1).saturating_mul(WIDEST));
+    let decoded = source.claim_bytes_read(spare).and_then(|()| Compat::<T>::decode(&mut source));
+    let Compat(value) = decoded.map_err(|error| fault(error.to_string()))?;
+    let left = (1..=bytes.len()).take_while(|many| source.reader().peek_read(*many).is_some()).count();
+    if left > 0 {
+        return Err(fault(format!("{left} of {} bytes are left over", bytes.len())));
     }
+    Ok(value)
 }
 
 /// Encodes the list of values that were encoded one by one.
@@ -205,6 +216,20 @@ mod tests {
         let bytes = [253, 255, 255, 255, 255, 255, 255, 255, 127];
         assert!(decode::<Vec<u8>>(&bytes).unwrap_err().is_codec());
         assert!(decode::<Bytes>(&bytes).unwrap_err().is_codec());
+        // A length that some value may have, but not one in so few bytes.
+        let bytes = [252, 0, 0, 240, 0, 1, 2, 3];
+        for error in [decode::<Bytes>(&bytes).unwrap_err(), decode::<String>(&bytes).unwrap_err()] {
+            assert!(error.to_string().contains("LimitExceeded"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_grows_most_when_it_is_read_is_read() {
+        let wide = vec![(0_u128, Some(1_i128), 'x', (), String::new()); 1000];
+        assert_eq!(decode::<Vec<(u128, Option<i128>, char, (), String)>>(&encode(&wide).unwrap()).unwrap(), wide);
+        assert_eq!(decode::<u128>(&encode(&0_u128).unwrap()).unwrap(), 0);
+        assert_eq!(decode::<Vec<u128>>(&encode(&vec![0_u128; 70_000]).unwrap()).unwrap().len(), 70_000);
+        decode::<()>(&[]).unwrap();
     }
 
     #[test]

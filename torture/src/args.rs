@@ -1,4 +1,4 @@
-//! The command line: a command, `all` if none is named, then `--name value` or `--name`.
+//! The command line: a command, `all` if none is named, perhaps what it is about, then `--name value` or `--name`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,10 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use huey::BoxError;
 
-const FLAGS: [&str; 4] = ["without-barrier", "check", "drain", "pipe"];
+const FLAGS: [&str; 5] = ["without-barrier", "check", "drain", "pipe", "keep"];
 
 pub(crate) struct Args {
     command: String,
+    subject: Option<String>,
     values: BTreeMap<String, String>,
 }
 
@@ -18,6 +19,7 @@ impl Args {
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self, BoxError> {
         let mut args = args.peekable();
         let command = args.next_if(|first| !first.starts_with("--")).unwrap_or_else(|| "all".to_owned());
+        let subject = args.next_if(|second| !second.starts_with("--"));
         let mut values = BTreeMap::new();
         while let Some(arg) = args.next() {
             let name = arg.strip_prefix("--").ok_or_else(|| format!("`{arg}` is no option"))?;
@@ -28,11 +30,16 @@ impl Args {
             };
             values.insert(name.to_owned(), value);
         }
-        Ok(Self { command, values })
+        Ok(Self { command, subject, values })
     }
 
     pub(crate) fn command(&self) -> &str {
         &self.command
+    }
+
+    /// What the command is about.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 
     pub(crate) fn is_set(&self, name: &str) -> bool {

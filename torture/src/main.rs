@@ -6,6 +6,8 @@
 //! huey-torture kills  --kills N [--crash-limit N] [--seed S] [--json FILE]
 //! huey-torture opens  [--seed S] [--json FILE]
 //! huey-torture damage --corruptions N [--seed S] [--json FILE]
+//! huey-torture fuzz   [TARGET] --seconds N [--keep] [--seed S] [--json FILE]
+//! huey-torture seeds
 //! huey-torture rounds --jobs N --round N --scheduled N [--json FILE]
 //! ```
 //!
@@ -16,27 +18,34 @@
 //! | `kills` | SIGKILL at random instants, also while the queue opens | [`kills`] |
 //! | `opens` | a kill at each change that opening and closing make | [`opens`] |
 //! | `damage` | every file of a folder, changed, cut, replaced or gone | [`damage`] |
+//! | `fuzz` | what reads stored bytes, texts and cron expressions | [`fuzz`], [`mutate`], [`coverage`] |
+//! | `seeds` | nothing: makes the inputs that `fuzz` begins with | [`seeds`] |
 //! | `rounds` | growth: disk and memory over many rounds of jobs | [`rounds`] |
 //!
 //! The exit status is 1 if anything was lost, done twice or torn. Folders are made below `--work`, the system's folder
 //! for temporary files unless set. `images` needs Linux; what failed stays there to be looked at.
 
+mod allocations;
 mod args;
 mod book;
 mod check;
 mod child;
+mod coverage;
 mod damage;
 mod disk;
 mod flows;
+mod fuzz;
 mod image;
 mod images;
 mod interpose;
 mod judge;
 mod kills;
+mod mutate;
 mod opens;
 mod record;
 mod report;
 mod rounds;
+mod seeds;
 mod tasks;
 mod traffic;
 mod unbarred;
@@ -49,7 +58,7 @@ use huey::BoxError;
 use report::Report;
 
 const USAGE: &str = "usage: huey-torture --kills N --images N | images --images N [--without-barrier] | kills --kills N \
-                     [--crash-limit N] | opens | rounds --jobs N --round N --scheduled N, each with [--seed S] [--work \
+                     [--crash-limit N] | opens | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N, each with [--seed S] [--work \
                      FOLDER] [--json FILE]";
 
 fn main() -> ExitCode {
@@ -71,6 +80,8 @@ fn run(args: &Args) -> Result<bool, BoxError> {
         "images" => images::run(args),
         "opens" => opens::run(args),
         "damage" => damage::run(args),
+        "fuzz" => fuzz::run(args),
+        "seeds" => seeds::run().map(|()| true),
         "kills" => kills::run(args),
         "rounds" => rounds::run(args),
         // What the commands start in processes of their own.

@@ -219,7 +219,7 @@ impl Decided {
             return number;
         }
         let base = state.names.next();
-        let added = |at: usize| base + u32::try_from(at).unwrap_or(u32::MAX);
+        let added = |at: usize| base.saturating_add(u32::try_from(at).unwrap_or(u32::MAX));
         let names = &mut self.so_far.names;
         if let Some(at) = names.iter().position(|known| known == text) {
             return added(at);

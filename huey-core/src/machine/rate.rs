@@ -1,5 +1,6 @@
 //! What is noted of the claims under a rate: marks, each of a few claims, of which those within the window count.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::item::Mark;
@@ -12,7 +13,7 @@ const MARKS: u32 = 128;
 
 /// The marks of one rate, by slot. The slot of one that counts no more is used again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks(Vec<(Mark, Place)>);
+pub(super) struct Marks(BTreeMap<u32, (Mark, Place)>);
 
 impl Marks {
     pub(super) fn is_empty(&self) -> bool {
@@ -21,25 +22,20 @@ impl Marks {
 
     /// Puts a mark. Returns where the one before it in its slot stood.
     pub(super) fn put(&mut self, slot: u32, mark: Mark, home: Place) -> Place {
-        let at = slot as usize;
-        if self.0.len() <= at {
-            // Compaction may move a later one past an earlier one.
-            self.0.resize(at + 1, (Mark::default(), Place::NONE));
-        }
-        self.0.get_mut(at).map_or(Place::NONE, |place| std::mem::replace(place, (mark, home)).1)
+        self.0.insert(slot, (mark, home)).map_or(Place::NONE, |(_, home)| home)
     }
 
     pub(super) fn home(&self, slot: u32) -> Option<Place> {
-        self.0.get(slot as usize).map(|(_, home)| *home)
+        self.0.get(&slot).map(|(_, home)| *home)
     }
 
     pub(super) fn homes(&self) -> impl Iterator<Item = Place> + '_ {
-        self.0.iter().map(|(_, home)| *home)
+        self.0.values().map(|(_, home)| *home)
     }
 
     /// When none counts any more.
     pub(super) fn end(&self) -> Timestamp {
-        self.0.iter().map(|(mark, _)| mark.until).max().unwrap_or_default()
+        self.0.values().map(|(mark, _)| mark.until).max().unwrap_or_default()
     }
 
     /// The marks that count at `now`: until when, and for how many claims. One that is further ahead of the clock than the
@@ -47,7 +43,7 @@ impl Marks {
     fn counting(&self, per: Duration, now: Timestamp) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
         let ahead = now + per;
         self.0
-            .iter()
+            .values()
             .filter(move |(mark, _)| mark.count > 0 && mark.last <= ahead && mark.last + per > now)
             .map(move |(mark, _)| (mark.last + per, mark.count))
     }
@@ -82,18 +78,18 @@ impl Marks {
     /// One more claim at `now`: the mark that is to be put, and its slot.
     pub(super) fn one_more(&self, most: u32, per: Duration, now: Timestamp) -> (u32, Mark) {
         let grain = if most <= MARKS { Duration::ZERO } else { per / MARKS };
-        let newest = (0..).zip(&self.0).max_by_key(|(_, (mark, _))| mark.last);
+        let newest = self.0.iter().max_by_key(|(_, (mark, _))| mark.last);
         if let Some((slot, (mark, _))) = newest
             && mark.count > 0
             && mark.first <= now
             && now <= mark.first + grain
         {
             let mark = Mark { last: now.max(mark.last), count: mark.count.saturating_add(1), ..*mark };
-            return (slot, Mark { until: mark.until.max(mark.last + per), ..mark });
+            return (*slot, Mark { until: mark.until.max(mark.last + per), ..mark });
         }
         let over = |mark: &Mark| mark.until <= now || mark.last > now + per;
-        let slot = self.0.iter().position(|(mark, _)| over(mark)).unwrap_or(self.0.len());
-        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        let unused = |slot: &u32| self.0.get(slot).is_none_or(|(mark, _)| over(mark));
+        let slot = (0..u32::MAX).find(unused).unwrap_or(u32::MAX);
         (slot, Mark { first: now, last: now, count: 1, until: now + per })
     }
 }
@@ -130,6 +126,15 @@ mod tests {
             assert!(claims.len() as u64 >= least, "{most}: {} claims, {least} at least", claims.len());
             assert!(marks <= MARKS as usize + 2, "{most}: {marks} marks");
         }
+    }
+
+    #[test]
+    fn a_mark_costs_no_more_than_itself_whatever_slot_it_was_read_with() {
+        let (mut marks, per, now) = (Marks::default(), Duration::from_secs(10), Timestamp::from_micros(5));
+        let mark = marks.one_more(2, per, now).1;
+        marks.put(u32::MAX, mark, Place::NONE);
+        assert_eq!((marks.room(2, per, now), marks.0.len()), (1, 1));
+        assert_eq!(marks.one_more(2, per, Timestamp::from_micros(9)).0, 0, "the first slot is free");
     }
 
     #[test]

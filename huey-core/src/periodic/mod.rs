@@ -8,4 +8,6 @@ mod timer;
 
 pub use schedules::{ScheduleInfo, Schedules};
 pub(crate) use ticker::Ticker;
+#[cfg(feature = "testing")]
+pub(crate) use timer::Timer;
 pub(crate) use timer::check_zones;

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// A schedule that knows its calendar.
 #[derive(Clone, Debug)]
-pub(super) enum Timer {
+pub(crate) enum Timer {
     Cron(Cron, TimeZone),
     /// In microseconds.
     Every(i64),
@@ -36,7 +36,7 @@ impl Timer {
     /// # Errors
     ///
     /// Bad input if the zone is unknown or the expression is none.
-    pub(super) fn new(schedule: &Schedule) -> Result<Self> {
+    pub(crate) fn new(schedule: &Schedule) -> Result<Self> {
         let fault = |text: String| Error::new(ErrorKind::BadInput, text);
         match &schedule.timing {
             Timing::Every(distance) => match i64::try_from(distance.as_micros()) {
@@ -59,7 +59,7 @@ impl Timer {
     }
 
     /// The first tick after an instant. None if the calendar ends before.
-    pub(super) fn after(&self, instant: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn after(&self, instant: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Every(micros) => {
                 let next = instant.as_micros().div_euclid(*micros).checked_add(1)?.checked_mul(*micros)?;

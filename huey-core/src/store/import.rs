@@ -11,9 +11,6 @@ use super::text::{Check, LINE_LIMIT};
 use crate::error::{Error, Result};
 use crate::machine::{Item, Phase};
 
-/// No store has so many names of tasks and queues. Each costs memory by its number.
-const NAMES: u32 = 1 << 20;
-
 /// Fills an empty log with what an export wrote. Ids stay the same, and exporting it again gives the same bytes.
 ///
 /// After an error the log may hold a part of it, and must not be used.
@@ -52,7 +49,6 @@ fn checked(item: Item) -> Result<Item, String> {
             Phase::Waiting | Phase::Dead | Phase::Lost | Phase::Parked | Phase::Awaiting => Ok(item),
             other => Err(format!("job number {} is {other:?}, which no exported job can be", work.counter)),
         },
-        Item::Name { number, .. } if *number >= NAMES => Err(format!("a name has number {number}")),
         _ => Ok(item),
     }
 }

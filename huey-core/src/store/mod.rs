@@ -48,6 +48,8 @@ pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Runni
 pub use memory::Memory;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
 pub use reason::{Explanation, Reason};
+#[cfg(feature = "testing")]
+pub(crate) use replay::Replayed as ReplayedLog;
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use settlement::{Ended, Settled, Settlement, Verdict};
 pub use storage::{

@@ -66,6 +66,12 @@ impl Replayed {
         Ok(())
     }
 
+    /// How many items there are, as an entry names it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn items_found(&self) -> u32 {
+        counted(self.state.homes.items())
+    }
+
     /// What no crash can have taken away and is not there.
     pub(crate) fn missing(&self) -> Option<String> {
         if let Some(counter) = self.state.half_a_job() {

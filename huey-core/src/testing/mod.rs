@@ -4,6 +4,7 @@
 
 mod asserts;
 pub mod conformance;
+pub mod hostile;
 mod inspect;
 mod queue;
 mod random;

@@ -36,7 +36,7 @@ impl State {
 
     fn places(&self) -> Vec<Place> {
         let mut places = vec![self.meta];
-        places.extend((0..self.names.next()).filter_map(|number| self.names.place(number)));
+        places.extend(self.names.all().values().map(|(_, place)| *place));
         places.extend(self.all_work().flat_map(|work| [work.home, work.body, work.note]));
         places.extend(self.index.from(0).filter_map(|(_, target)| match target {
             Target::Result(place) => Some(place),
@@ -157,10 +157,7 @@ impl State {
         same("salt", &self.salt, &other.salt)?;
         same("reserved", &self.reserved, &other.reserved)?;
         same("place of the salt", &self.meta, &other.meta)?;
-        let names = |state: &Self| -> Vec<_> {
-            (0..state.names.next()).map(|number| (state.names.text(number), state.names.place(number))).collect()
-        };
-        same("names", &names(self), &names(other))?;
+        same("names", self.names.all(), other.names.all())?;
         let works = |state: &Self| -> BTreeMap<_, _> {
             state.all_work().map(|work| (work.item.counter, (work.item, work.home, work.body, work.note))).collect()
         };
