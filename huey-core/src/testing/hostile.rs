@@ -14,7 +14,7 @@ use crate::store::{
     Answer, Barrier, Commit, Core, Entry, Lease, List, Log, LogError, Medium, Outcome, Query, ReplayedLog, Running,
     Settlement, StorageOptions, Tasks, Transition, Verdict, import,
 };
-use crate::task::Schedule;
+use crate::task::{Durability, Schedule};
 use crate::time::{Timestamp, VirtualClock};
 
 /// When everything here happens, in microseconds: later than all that a journal holds of its own time.
@@ -235,7 +235,7 @@ impl Medium for Paper {
 }
 
 impl Running for Paper {
-    fn begin(&self, _: usize, _: u64, _: u32) -> Result<(), LogError> {
+    fn begin(&self, _: usize, _: u64, _: u32, _: Durability) -> Result<(), LogError> {
         Ok(())
     }
 
