@@ -9,6 +9,7 @@
 //! | `P` | an attempt is about to begin | the attempt |
 //! | `X` | a body begins | the attempt |
 //! | `Y` | a body is about to end well | the attempt |
+//! | `H`, `U` | a body is where it must be alone, or leaves it | the key of its lock or bound |
 //! | `G` | the callback of a chord begins | the chord |
 //! | `O` | a body got something else than it must | |
 //! | `R` | a retry is announced | the attempt that failed |
@@ -81,6 +82,8 @@ pub(crate) struct Book {
     begun: BTreeSet<JobId>,
     /// When the last call for something synced began that was acknowledged.
     proven: u64,
+    /// Who is where it must be alone, by key.
+    held: BTreeMap<u64, JobId>,
     ticks: BTreeMap<u64, JobId>,
     chords: BTreeMap<u64, JobId>,
 }
@@ -149,6 +152,12 @@ impl Book {
                     self.wrong.insert(format!("chords_doubled {id} ran again"));
                 }
             }
+            "H" => {
+                if let Some(other) = self.held.insert(number, id).filter(|other| *other != id) {
+                    self.wrong.insert(format!("torn {id} runs beside {other}, and both hold {number}"));
+                }
+            }
+            "U" => drop(self.held.remove(&number)),
             "Y" => known.yielded = true,
             "G" if *self.chords.entry(number).or_insert(id) != id => {
                 self.wrong.insert(format!("chords_doubled {id} is a second callback of the chord {number}"));
@@ -185,6 +194,7 @@ impl Book {
 
     fn kill(&mut self, at: u64) {
         let proven = self.proven;
+        self.held.clear();
         for id in std::mem::take(&mut self.fresh) {
             if let Some(known) = self.jobs.get_mut(&id) {
                 known.killed = Some(at);
@@ -264,6 +274,17 @@ mod tests {
         assert_eq!(two('Q', "tick").len(), 1);
         assert_eq!(wrong(&[('G', "gather", 7), ('G', "gather", 7)]), 0, "it may be begun again");
         assert_eq!(wrong(&[('X', "gather", 1), ('C', "gather", 1), ('X', "gather", 1)]), 2);
+    }
+
+    #[test]
+    fn what_must_be_alone_is_until_it_leaves_or_is_killed() {
+        let said = |between: &str| {
+            let (first, second) = (line('H', ID, "guarded", 3), line('H', OTHER, "taker", 3));
+            Book::read(&(first + between + &second)).wrong.len()
+        };
+        assert_eq!(said(""), 1);
+        assert_eq!(said(&line('U', ID, "guarded", 4)), 1, "another lock");
+        assert_eq!((said(&line('U', ID, "guarded", 3)), said("K - - 9\n")), (0, 0));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::args::Args;
 use crate::book::{Book, line};
 use crate::interpose;
 use crate::judge::{Fate, Rules, judge};
-use crate::tasks::{self, Setup, Voice, moody, single};
+use crate::tasks::{self, QUEUES, Setup, Voice, moody, single};
 use crate::traffic::{medium, setup};
 
 /// How long a queue may need to run all that it holds.
@@ -110,7 +110,7 @@ fn drain(
     missing: &BTreeSet<JobId>,
 ) -> Result<(), BoxError> {
     let until = Instant::now() + PATIENCE;
-    let consumer = huey.consumer().workers(2).start()?;
+    let consumer = huey.consumer().queues(QUEUES).workers(2).start()?;
     loop {
         let counts = huey.counts()?;
         if counts.queued + counts.scheduled + counts.running == 0 {

@@ -1,5 +1,5 @@
-//! The traffic beside plain jobs: chains and chords, unique keys, jobs that are canceled and tasks that are revoked, jobs
-//! that take their time.
+//! The traffic beside plain jobs: chains and chords, unique keys, locks, bounds and rates, jobs that are canceled and tasks
+//! that are revoked, jobs that take their time.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use huey::testing::Random;
 use huey::{ChainHandle, Huey, JobId, Result, Revocation, group};
 
 use crate::book::{line, micros};
-use crate::tasks::{Voice, doomed, gather, moody, next, single, slow, step};
+use crate::tasks::{Voice, doomed, gather, guarded, lone, moody, next, single, slow, step, taker};
 
-/// Unique keys in use.
+/// Unique keys in use, and locks.
 const KEYS: usize = 6;
 
 /// How often a job fails before it ends well.
@@ -19,12 +19,13 @@ pub(crate) fn failures(random: &mut Random) -> u32 {
 
 pub(crate) fn produce_flows(huey: &Huey, voice: &Voice, random: &mut Random) -> Result<()> {
     for _ in 0..=random.below(8) {
-        match random.below(10) {
+        match random.below(13) {
             0..3 => chain(huey, voice, random)?,
             3..5 => chord(huey, voice, random)?,
             5..7 => unique(huey, voice, random)?,
             7 => cancel(huey, voice, random)?,
             8 => revocable(huey, voice, random)?,
+            9..12 => limited(huey, voice, random)?,
             _ => long(huey, voice, random)?,
         }
     }
@@ -124,6 +125,21 @@ pub(crate) fn change_mood(huey: &Huey, voice: &Voice, random: &mut Random) -> Re
         huey.restore::<moody>()?;
     }
     voice.say(&line('N', '-', "moody", u64::from(revoked)));
+    Ok(())
+}
+
+/// Some that want the same lock, declared and in the body, and some that are bounded.
+fn limited(huey: &Huey, voice: &Voice, random: &mut Random) -> Result<()> {
+    for _ in 0..=random.below(4) {
+        let key = u32::try_from(random.below(KEYS)).unwrap_or(0);
+        let (begun, failures) = (micros(), failures(random));
+        let (id, task) = match random.below(3) {
+            0 => (guarded::enqueue(huey, key, failures)?.id(), "guarded"),
+            1 => (taker::enqueue(huey, key, failures)?.id(), "taker"),
+            _ => (lone::enqueue(huey, failures)?.id(), "lone"),
+        };
+        voice.say(&line('E', id, task, begun));
+    }
     Ok(())
 }
 

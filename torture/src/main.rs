@@ -8,7 +8,8 @@
 //! huey-torture damage --corruptions N [--seed S] [--json FILE]
 //! huey-torture fuzz   [TARGET] --seconds N [--keep] [--seed S] [--json FILE]
 //! huey-torture seeds
-//! huey-torture rounds --jobs N --round N --scheduled N [--json FILE]
+//! huey-torture rounds --jobs N --round N --scheduled N [--kept SECONDS] [--json FILE]
+//! huey-torture soak   --minutes N [--seed S] [--json FILE]
 //! ```
 //!
 //! | command | what it attacks | module |
@@ -21,6 +22,7 @@
 //! | `fuzz` | what reads stored bytes, texts and cron expressions | [`fuzz`], [`mutate`], [`coverage`] |
 //! | `seeds` | nothing: makes the inputs that `fuzz` begins with | [`seeds`] |
 //! | `rounds` | growth: disk and memory over many rounds of jobs | [`rounds`] |
+//! | `soak` | leaks: memory, disk, threads and open files under all traffic | [`soak`] |
 //!
 //! The exit status is 1 if anything was lost, done twice or torn. Folders are made below `--work`, the system's folder
 //! for temporary files unless set. `images` needs Linux; what failed stays there to be looked at.
@@ -46,6 +48,7 @@ mod record;
 mod report;
 mod rounds;
 mod seeds;
+mod soak;
 mod tasks;
 mod traffic;
 mod unbarred;
@@ -58,7 +61,7 @@ use huey::BoxError;
 use report::Report;
 
 const USAGE: &str = "usage: huey-torture --kills N --images N | images --images N [--without-barrier] | kills --kills N \
-                     [--crash-limit N] | opens | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N, each with [--seed S] [--work \
+                     [--crash-limit N] | opens | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N [--kept SECONDS] | soak --minutes N, each with [--seed S] [--work \
                      FOLDER] [--json FILE]";
 
 fn main() -> ExitCode {
@@ -84,8 +87,10 @@ fn run(args: &Args) -> Result<bool, BoxError> {
         "seeds" => seeds::run().map(|()| true),
         "kills" => kills::run(args),
         "rounds" => rounds::run(args),
+        "soak" => soak::run(args),
         // What the commands start in processes of their own.
         "traffic" => traffic::run(args).map(|()| true),
+        "soaking" => soak::soak(args).map(|()| true),
         "half" => rounds::half(args).map(|()| true),
         "check" => check::run(args).map(|()| true),
         "fill" => damage::fill(args).map(|()| true),

@@ -32,9 +32,26 @@ fn carry(number: u64, load: Vec<u8>) -> u64 {
     number + load.len() as u64
 }
 
-fn open(folder: &Path, results: u64) -> Result<(Huey, Inspector)> {
-    let builder = Huey::builder().durability(Durability::Relaxed).max_results(results);
-    let builder = if results == 0 { builder.retention(Duration::ZERO) } else { builder };
+/// How results are kept: so many of them, or, where that is not 0, for so many seconds whatever their number.
+#[derive(Clone, Copy)]
+struct Keeping {
+    results: u64,
+    seconds: u64,
+}
+
+impl Keeping {
+    fn of(args: &Args) -> Result<Self, BoxError> {
+        Ok(Self { results: args.number("results", 100_000)?, seconds: args.number("kept", 0)? })
+    }
+}
+
+fn open(folder: &Path, keeping: Keeping) -> Result<(Huey, Inspector)> {
+    let builder = Huey::builder().durability(Durability::Relaxed);
+    let builder = match keeping {
+        Keeping { seconds: 1.., .. } => builder.max_results(u64::MAX).retention(Duration::from_secs(keeping.seconds)),
+        Keeping { results: 0, .. } => builder.retention(Duration::ZERO),
+        Keeping { results, .. } => builder.max_results(results),
+    };
     open_inspected(builder, SledMedium::new(folder.to_owned(), 32 * 1024 * 1024)?)
 }
 
@@ -45,18 +62,24 @@ struct Figures {
     ends: Vec<(f64, f64)>,
     written: f64,
     run: u64,
+    /// Bytes of memory for each scheduled job.
+    scheduled: f64,
+    /// What disk and memory may come to at the end of each round, in MiB, where results are kept for a time.
+    bounds: Vec<(f64, f64)>,
 }
 
 /// Runs the first half of the rounds in one process and the second in another, which opens what the first left full.
 pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let (jobs, round): (u64, u64) = (args.number("jobs", 5_000_000)?, args.number("round", 500_000)?);
     let scheduled: u64 = args.number("scheduled", 100_000)?;
-    let results: u64 = args.number("results", 100_000)?;
+    let keeping = Keeping::of(args)?;
     let work = args.work()?;
     let folder = work.join("queue");
     let rounds = (jobs / round.max(1)).max(2);
     println!(
-        "{rounds} rounds of {round} jobs of {LOAD} bytes, {scheduled} scheduled, {results} results kept, in {}",
+        "{rounds} rounds of {round} jobs of {LOAD} bytes, {scheduled} scheduled, {} results kept, or those of {} s, in {}",
+        keeping.results,
+        keeping.seconds,
         folder.display()
     );
     let mut found = Figures::default();
@@ -64,7 +87,8 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
         let numbers = [
             ("round", round),
             ("scheduled", scheduled),
-            ("results", results),
+            ("results", keeping.results),
+            ("kept", keeping.seconds),
             ("first", first),
             ("last", last),
             ("rounds", rounds),
@@ -88,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let (second, last) = (found.ends.get(1), found.ends.last());
     let (second, last) = second.copied().zip(last.copied()).ok_or("no rounds were run")?;
     let begun = Instant::now();
-    let (huey, inspector) = open(&folder, results)?;
+    let (huey, inspector) = open(&folder, keeping)?;
     let counts = huey.counts()?;
     let reopened = begun.elapsed().as_secs_f64();
     drop((huey, inspector));
@@ -107,18 +131,36 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
         last.0 / second.0,
         last.1 / second.1
     );
+    report.set("bytes_scheduled", found.scheduled);
+    let (disk_over, memory_over) = found.past_bounds();
+    report.add("disk_over", disk_over);
+    report.add("memory_over", memory_over);
+    println!(
+        "{:.0} bytes of memory for each scheduled job; past their bounds at the end of a round: disk {disk_over}, memory \
+         {memory_over}",
+        found.scheduled
+    );
     report.publish(args)?;
     fs::remove_dir_all(work)?;
-    Ok(report.is_clean())
+    Ok(report.is_clean() && disk_over + memory_over == 0)
 }
 
 const FIGURE: &str = "figure ";
 
 impl Figures {
+    /// At the end of how many rounds disk and memory were past their bounds.
+    fn past_bounds(&self) -> (u64, u64) {
+        self.ends.iter().zip(&self.bounds).fold((0, 0), |(disks, memories), (end, bound)| {
+            (disks + u64::from(end.0 > bound.0), memories + u64::from(end.1 > bound.1))
+        })
+    }
+
     fn read(&mut self, line: &str) -> Result<(), BoxError> {
         match *line.split(' ').collect::<Vec<_>>() {
             ["end", disk, memory] => self.ends.push((disk.parse()?, memory.parse()?)),
             ["written", bytes] => self.written += bytes.parse::<f64>()?,
+            ["scheduled", bytes] => self.scheduled = bytes.parse()?,
+            ["bounds", disk, memory] => self.bounds.push((disk.parse()?, memory.parse()?)),
             ["run", jobs] => self.run += jobs.parse::<u64>()?,
             _ => return Err(format!("`{line}` is no figure").into()),
         }
@@ -130,14 +172,16 @@ impl Figures {
 pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
     let number = |name| args.number::<u64>(name, 0);
     let (first, last, rounds) = (number("first")?, number("last")?, number("rounds")?);
-    let (round, scheduled, results) = (number("round")?, number("scheduled")?, number("results")?);
+    let (round, scheduled, keeping) = (number("round")?, number("scheduled")?, Keeping::of(args)?);
     let folder = args.needed_path("folder")?;
     let begun = Instant::now();
-    let (huey, inspector) = open(&folder, results)?;
+    let (huey, inspector) = open(&folder, keeping)?;
     if first == 1 {
+        let before = resident()?;
         for number in 0..scheduled {
             let _ = carry::job(number, load(number)).delay(FAR).enqueue(&huey)?;
         }
+        println!("{FIGURE}scheduled {}", bytes_each(resident()? - before, scheduled));
     } else {
         let counts = huey.counts()?;
         println!(
@@ -151,7 +195,7 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
             return Err("jobs are missing".into());
         }
     }
-    let written_before = written()?;
+    let (written_before, base) = (written()?, resident()?);
     for number in first..=last {
         let begun = Instant::now();
         if number == 1 || number > first {
@@ -170,6 +214,14 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
              {live:.1} MiB, enqueued in {enqueued:.1} s, drained in {drained:.1} s"
         );
         println!("{FIGURE}end {disk} {memory}");
+        if keeping.seconds > 0 {
+            let results = huey.counts()?.results;
+            println!("{FIGURE}bounds {} {}", 3.0 * live + 100.0, memory_bound(scheduled, results));
+            println!(
+                "with {results} results, {:.1} bytes more for each than before the first",
+                bytes_each(memory - base, results)
+            );
+        }
     }
     if last < rounds {
         enqueue(&huey, (last + 1) * round, round)?;
@@ -179,6 +231,18 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
     println!("{FIGURE}written {}", written()? - written_before);
     println!("{FIGURE}run {}", RUN.load(Ordering::Relaxed));
     Ok(())
+}
+
+/// Memory in MiB, as bytes for each of so many.
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn bytes_each(mib: f64, many: u64) -> f64 {
+    mib * MIB / many.max(1) as f64
+}
+
+/// What a queue may take of memory, in MiB: 120 bytes for each scheduled job, 16 for each result, and 100 MiB.
+#[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
+fn memory_bound(scheduled: u64, results: u64) -> f64 {
+    (120 * scheduled + 16 * results) as f64 / MIB + 100.0
 }
 
 fn load(number: u64) -> Vec<u8> {
@@ -205,7 +269,7 @@ fn enqueue(huey: &Huey, first: u64, many: u64) -> Result<()> {
 }
 
 /// What the folder takes on the disk, in MiB.
-fn used(folder: &Path) -> io::Result<f64> {
+pub(crate) fn used(folder: &Path) -> io::Result<f64> {
     let mut sum = 0.0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -221,7 +285,7 @@ fn used(folder: &Path) -> io::Result<f64> {
 }
 
 /// Memory of this process, in MiB.
-fn resident() -> Result<f64, BoxError> {
+pub(crate) fn resident() -> Result<f64, BoxError> {
     let text = fs::read_to_string("/proc/self/statm")?;
     let pages: f64 = text.split(' ').nth(1).ok_or("statm has no second field")?.parse()?;
     Ok(pages * 4096.0 / MIB)

@@ -11,6 +11,9 @@ use huey::{BoxError, Context, Error, Huey, HueyBuilder, Origin, Result, Signal, 
 use crate::book::{line, micros};
 use crate::judge::RESULTS;
 
+/// The queues of all tasks here.
+pub(crate) const QUEUES: [&str; 2] = ["default", "side"];
+
 /// Where lines for the book go.
 pub(crate) struct Voice(Box<dyn Fn(&str) + Send + Sync>);
 
@@ -101,6 +104,38 @@ pub(crate) fn doomed(#[ctx] ctx: &Context, #[data] voice: &Voice) -> Result<u64,
 #[task(retries = 5, retry_delay = "1ms")]
 pub(crate) fn moody(#[ctx] ctx: &Context, #[data] voice: &Voice) -> Result<u64, String> {
     work(ctx, voice, 0, || 0)
+}
+
+/// Holds the lock of its key, which it declares.
+#[task(retries = 5, retry_delay = "1ms", lock("vault", by(key)))]
+pub(crate) fn guarded(#[ctx] ctx: &Context, #[data] voice: &Voice, key: u32, failures: u32) -> Result<u64, String> {
+    alone(ctx, voice, u64::from(key), failures)
+}
+
+/// Takes the same lock in its body, where it may find it held.
+#[task(retries = 5, retry_delay = "1ms")]
+pub(crate) fn taker(#[ctx] ctx: &Context, #[data] voice: &Voice, key: u32, failures: u32) -> Result<u64, BoxError> {
+    let guard = ctx.lock(&("vault", key))?;
+    let done = alone(ctx, voice, u64::from(key), failures)?;
+    drop(guard);
+    Ok(done)
+}
+
+/// One at a time by its bound, and not too many in a second, in a queue of its own.
+#[task(retries = 5, retry_delay = "1ms", queue = "side", max_running = 1, rate(400, "1s"))]
+pub(crate) fn lone(#[ctx] ctx: &Context, #[data] voice: &Voice, failures: u32) -> Result<u64, String> {
+    alone(ctx, voice, LONE, failures)
+}
+
+/// What stands for the bound of `lone` among the keys of locks.
+const LONE: u64 = 1_000;
+
+/// Says from when to when nobody else may be in here under that key.
+fn alone(ctx: &Context, voice: &Voice, key: u64, failures: u32) -> Result<u64, String> {
+    voice.say(&line('H', ctx.id(), short(ctx.task()), key));
+    let done = work(ctx, voice, failures, || key);
+    voice.say(&line('U', ctx.id(), short(ctx.task()), key));
+    done
 }
 
 /// Runs for a while, and says how far it is.

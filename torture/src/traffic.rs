@@ -20,7 +20,7 @@ use huey_sled::SledMedium;
 use crate::args::Args;
 use crate::book::{Book, line, micros};
 use crate::flows::{change_mood, failures, produce_flows};
-use crate::tasks::{Setup, Voice, bulk, fleeting, steady};
+use crate::tasks::{QUEUES, Setup, Voice, bulk, fleeting, steady};
 use crate::unbarred::Unbarred;
 use crate::{check, interpose, tasks};
 
@@ -84,7 +84,7 @@ fn attack<M: Medium>(args: &Args, medium: impl Fn(&Args) -> Result<M, BoxError>)
         }
         drop(inspector);
         println!("ready");
-        let consumer = huey.consumer().workers(2).start()?;
+        let consumer = huey.consumer().queues(QUEUES).workers(2).start()?;
         while Instant::now() < until {
             phase(&huey, &voice, &mut random, burst)?;
         }
@@ -99,7 +99,7 @@ fn attack<M: Medium>(args: &Args, medium: impl Fn(&Args) -> Result<M, BoxError>)
 }
 
 /// A burst of relaxed jobs, then some synced ones from several threads, then perhaps a rest.
-fn phase(huey: &Huey, voice: &Voice, random: &mut Random, burst: usize) -> Result<()> {
+pub(crate) fn phase(huey: &Huey, voice: &Voice, random: &mut Random, burst: usize) -> Result<()> {
     let bytes = if random.one_in(3) { 0 } else { random.below(burst) };
     let largest = *random.pick(&[100, 600, 3_000, 30_000]);
     let producers = 1 + random.below(2);

@@ -7,7 +7,7 @@ use super::{Check, Subject};
 use crate::id::JobId;
 use crate::state::JobState;
 use crate::store::{
-    Canceled, Claimed, Lease, Limit, LimitKind, LimitedBy, Locking, Outcome, Tasks, Transition, Verdict,
+    Canceled, Claimed, Lease, Limit, LimitKind, LimitedBy, Locking, Outcome, Progress, Tasks, Transition, Verdict,
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -15,6 +15,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "a job that waits for a limit is told of once", run: told },
     Check { name: "every end of an attempt frees its locks", run: ends },
     Check { name: "a lock that a body takes is its lease's until that ends or frees it", run: taken },
+    Check { name: "a lease that was given away can neither report nor lock, unlock or beat", run: given_away },
     Check { name: "a job whose body found a lock held comes again when it is free, and has it", run: comes_again },
     Check { name: "so many run at once as their bound allows", run: bound },
     Check { name: "a job that waits can be canceled and moved like any other", run: by_hand },
@@ -141,6 +142,26 @@ fn taken(subject: &dyn Subject) {
     assert_eq!(lock(&kit, two.lease), Locking::Taken);
     kit.settle(two.lease, complete(b""));
     assert_eq!(lock(&kit, one.lease), Locking::Taken, "its holder ended");
+}
+
+fn given_away(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let id = kit.add(|_| ());
+    let first = kit.claim_one().lease;
+    assert_eq!(lock(&kit, first), Locking::Taken);
+    kit.settle(first, Verdict::Returned { started: true });
+    let second = kit.claim_one().lease;
+    assert_eq!((second.id, lock(&kit, second)), (id, Locking::Taken), "it is free with the lease that had it");
+    let waits = add(&kit, LimitKind::Lock);
+    let report = Transition::Progress { lease: first, progress: Progress::new(1, 2, "late") };
+    assert_eq!(kit.commit(report, SYNCED), Outcome::Noted(false));
+    assert_eq!(kit.row(id).progress, None);
+    assert_eq!(lock(&kit, first), Locking::Stale);
+    assert!(!unlock(&kit, first) && kit.is_stale(first));
+    assert_eq!(kit.commit(Transition::Heartbeat(vec![first, second]), SYNCED), Outcome::Alive(vec![false, true]));
+    assert!(kit.claim(64).is_empty(), "the lock is held");
+    kit.settle(second, complete(b""));
+    assert_eq!(kit.claim_one().lease.id, waits);
 }
 
 fn comes_again(subject: &dyn Subject) {
