@@ -115,7 +115,9 @@ fn packed(bytes: &[u8]) -> String {
     let mut text = format!("{}\n", bytes.len());
     for (number, row) in bytes.chunks(ROW).enumerate().filter(|(_, row)| row.iter().any(|byte| *byte != 0)) {
         write!(text, "{:x} ", number * ROW).unwrap();
-        row.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
+        for byte in row {
+            write!(text, "{byte:02x}").unwrap();
+        }
         text.push('\n');
     }
     text
