@@ -21,6 +21,7 @@ mod queue;
 mod signal;
 mod state;
 pub mod store;
+mod sync;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;

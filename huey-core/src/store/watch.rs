@@ -1,7 +1,7 @@
 //! A counter that can be waited for.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::barrier::lock;

@@ -1,0 +1,204 @@
+//! The hand-written synchronization of the store and the consumer, under a scheduler that tries orders of its steps. The files
+//! are those of `huey-core`; only what they take for locks is another, and what they carry is nothing.
+//!
+//! A thread that waits for ever is found, since then all do. Time does not pass here: no wait ends by itself.
+
+#![expect(dead_code, reason = "the files have more than is attacked here")]
+
+#[path = "../../huey-core/src/store/barrier.rs"]
+mod barrier;
+#[path = "../../huey-core/src/consumer/bell.rs"]
+mod bell;
+#[path = "../../huey-core/src/store/watch.rs"]
+mod watch;
+
+use std::sync::atomic::Ordering;
+
+use shuttle::sync::atomic::{AtomicBool, AtomicUsize};
+use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::thread;
+
+use barrier::{Announcement, Errand, Watermark, lock};
+use bell::Bell;
+use watch::Watch;
+
+mod sync {
+    pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic};
+}
+
+mod time {
+    pub(crate) fn monotonic() -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}
+
+mod storage {
+    pub(crate) type Done = Box<dyn FnOnce() + Send>;
+
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) struct Version(pub(crate) u64);
+
+    #[derive(Debug)]
+    pub(crate) enum StorageError {
+        Unknown(String),
+    }
+
+    impl StorageError {
+        pub(crate) fn unknown(self) -> Self {
+            self
+        }
+    }
+}
+
+mod transition {
+    pub(crate) struct Outcome;
+}
+
+/// Somebody waits for a change while another makes one.
+pub fn a_change_wakes_all_who_wait() {
+    let watch = Arc::new(Watch::default());
+    let since = watch.version();
+    let waiters: Vec<_> = (0..2)
+        .map(|_| {
+            let watch = Arc::clone(&watch);
+            thread::spawn(move || {
+                while watch.version() <= since {
+                    watch.wait(since, None);
+                }
+            })
+        })
+        .collect();
+    watch.bump();
+    join(waiters);
+}
+
+/// Workers look for jobs and wait at the bell; each that finds one rings for the next.
+pub fn no_job_lies_while_workers_wait_at_the_bell() {
+    const JOBS: usize = 3;
+    let bell = Arc::new(Bell::new(1));
+    let jobs = Arc::new(AtomicUsize::new(0));
+    let done = Arc::new((Mutex::new(0), Condvar::new()));
+    let over = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let (bell, jobs, done, over) = (Arc::clone(&bell), Arc::clone(&jobs), Arc::clone(&done), Arc::clone(&over));
+            thread::spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    let taken = jobs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |jobs| jobs.checked_sub(1));
+                    if taken.is_ok() {
+                        bell.ring(0);
+                        *lock(&done.0) += 1;
+                        done.1.notify_all();
+                    } else {
+                        bell.wait(0, None);
+                    }
+                }
+            })
+        })
+        .collect();
+    let producers: Vec<_> = (0..JOBS)
+        .map(|_| {
+            let (bell, jobs) = (Arc::clone(&bell), Arc::clone(&jobs));
+            thread::spawn(move || {
+                jobs.fetch_add(1, Ordering::SeqCst);
+                bell.ring(0);
+            })
+        })
+        .collect();
+    join(producers);
+    let mut count = lock(&done.0);
+    while *count < JOBS {
+        count = done.1.wait(count).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+    drop(count);
+    over.store(true, Ordering::SeqCst);
+    bell.close();
+    join(workers);
+}
+
+/// What is inserted, and a sync of it.
+#[derive(Default)]
+struct Log(Mutex<u64>);
+
+impl Log {
+    fn insert(&self) -> u64 {
+        let mut last = lock(&self.0);
+        *last += 1;
+        *last
+    }
+
+    fn sync(&self, watermark: &Watermark) {
+        let last = *lock(&self.0);
+        thread::yield_now();
+        watermark.durable().fetch_max(last, Ordering::SeqCst);
+    }
+}
+
+/// Callers wait for the disk, others leave an announcement, one thread serves them, and the log may fail in between.
+///
+/// # Panics
+///
+/// If one of them is told what is not so, or is not told.
+pub fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool) {
+    let (watermark, log) = (Arc::new(Watermark::new()), Arc::new(Log::default()));
+    let told = Arc::new(AtomicUsize::new(0));
+    let writer = {
+        let (watermark, log, told) = (Arc::clone(&watermark), Arc::clone(&log), Arc::clone(&told));
+        thread::spawn(move || {
+            loop {
+                match watermark.next_errand(std::time::Duration::ZERO) {
+                    Errand::Serve => {}
+                    Errand::Sync => watermark.lead(|| log.sync(&watermark)),
+                    Errand::Announce(all) => {
+                        for one in all {
+                            assert!(
+                                watermark.durable().load(Ordering::SeqCst) >= one.sequence
+                                    || one.life != watermark.life(),
+                                "it was announced before it was durable"
+                            );
+                            told.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                    Errand::Close => return,
+                }
+            }
+        })
+    };
+    let callers: Vec<_> = (0..2)
+        .map(|caller| {
+            let (watermark, log) = (Arc::clone(&watermark), Arc::clone(&log));
+            thread::spawn(move || {
+                let (life, sequence) = (watermark.life(), log.insert());
+                if caller == 0 {
+                    let (outcome, held, done) = (transition::Outcome, Vec::new(), Box::new(|| ()));
+                    watermark.announce_later(Announcement { sequence, life, outcome, held, keep_held: false, done });
+                }
+                let waited = watermark.wait_for(sequence, life, || {
+                    log.sync(&watermark);
+                    Ok(())
+                });
+                match waited {
+                    Ok(()) => assert!(watermark.durable().load(Ordering::SeqCst) >= sequence),
+                    Err(_) => assert!(fails, "nothing failed"),
+                }
+            })
+        })
+        .collect();
+    if fails {
+        watermark.fail("as the test wants it");
+    }
+    join(callers);
+    watermark.close();
+    join(vec![writer]);
+    let left = watermark.take_announcements().len();
+    assert_eq!(told.load(Ordering::SeqCst) + left, 1, "nobody is forgotten");
+    assert_eq!(left, 0, "the writer closes once all are told");
+}
+
+fn join(threads: Vec<thread::JoinHandle<()>>) {
+    for thread in threads {
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
