@@ -1,7 +1,13 @@
 //! Random programs of all that can be done to jobs, in memory, on a simulated disk and on sled, beside a plain model.
 //!
-//! `HUEY_PROGRAMS` sets how many run on each of the first two, `HUEY_SEED` where they begin; every tenth runs on sled. One
-//! that fails is made as short as it can be and printed as a test, to be pasted into `pasted.rs`.
+//! `HUEY_PROGRAMS` sets how many run on each of the first two, `HUEY_SEED` where they begin; every tenth runs on sled, where
+//! what takes the time is waiting for the disk. Ten thousand take a few minutes:
+//!
+//! ```text
+//! HUEY_PROGRAMS=10000 cargo test --release --test programs random
+//! ```
+//!
+//! One that fails is made as short as it can be and printed as a test, to be pasted into `pasted.rs`.
 
 #[path = "../child/mod.rs"]
 mod child;
