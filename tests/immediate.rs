@@ -87,6 +87,13 @@ fn on_which_thread() -> String {
 }
 
 #[task]
+async fn awaits_tomorrow(#[ctx] ctx: &Context) -> Result<u64, huey::Error> {
+    let plain = double::job(1).delay(Duration::from_hours(24)).enqueue(ctx.huey()?)?.await?;
+    let later = double_later::job(20).delay(Duration::from_hours(24)).enqueue_async(ctx.huey()?).await?.await?;
+    Ok(plain + later)
+}
+
+#[task]
 async fn on_which_thread_async() -> String {
     tokio::task::yield_now().await;
     std::thread::current().name().unwrap_or_default().to_owned()
@@ -215,6 +222,7 @@ fn what_hooks_and_receivers_enqueue_in_immediate_mode_runs_behind_the_job() {
 fn an_immediate_async_body_may_await_another_job_also_inside_a_runtime() {
     let (huey, _, _) = immediate();
     assert_eq!(awaits_another::enqueue(&huey).unwrap().get().unwrap(), Some(42));
+    assert_eq!(awaits_tomorrow::enqueue(&huey).unwrap().get().unwrap(), Some(42), "delays are cut for it too");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (sync, awaited) = runtime.block_on(async {
         let sync = awaits_another::enqueue(&huey).unwrap().get().unwrap();

@@ -116,13 +116,12 @@ impl Inline {
         loop {
             let seen = self.version();
             while self.turn(&mut begun)?.is_some() {}
-            if begun.waiting.is_empty() {
-                if self.cut_a_wait(&mut due, &mut cuts)? || self.version() > seen {
-                    continue;
-                }
-                if !self.others_may_run(ids)? {
-                    return Ok(());
-                }
+            // Also while a body waits for something: it may be the end of a job that waits for its time.
+            if self.cut_a_wait(&mut due, &mut cuts)? || self.version() > seen {
+                continue;
+            }
+            if begun.waiting.is_empty() && !self.others_may_run(ids)? {
+                return Ok(());
             }
             self.storage().wait(seen, Timestamp::MAX);
         }
