@@ -331,11 +331,11 @@ fn alone(#[data] stage: &Stage, number: u64) {
     stage.pass();
 }
 
-/// Takes the lock in its body.
+/// Takes the lock in its body, and keeps it until the stage is open.
 #[task]
-async fn book_later(#[ctx] ctx: &Context, number: u64) -> Result<u64, BoxError> {
+async fn book_later(#[ctx] ctx: &Context, #[data] stage: &Stage, number: u64) -> Result<u64, BoxError> {
     let _guard = ctx.lock("ledger")?;
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    stage.pass_async().await;
     Ok(number)
 }
 
@@ -370,7 +370,11 @@ fn an_immediate_job_waits_until_another_thread_lets_go_of_its_lock_or_its_bound(
 
 #[test]
 fn an_immediate_async_body_that_finds_a_lock_held_comes_again_once_it_is_free() {
-    let (huey, heard, _) = immediate();
+    let stage = Stage::new();
+    let opened = Arc::clone(&stage);
+    let heard = Heard::default();
+    let builder = heard.listen(Huey::builder().data_arc(stage)).on(SignalKind::Locked, move |_| opened.open());
+    let huey = builder.open_immediate().unwrap();
     let handles = book_later::map(&huey, [1, 2]).unwrap();
     assert_eq!((handles[0].get().unwrap(), handles[1].get().unwrap()), (Some(1), Some(2)));
     assert_eq!(heard.of(handles[1].id()), "enqueued executing locked executing complete");
