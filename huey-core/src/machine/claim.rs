@@ -67,10 +67,11 @@ impl Claim<'_> {
         Ok(decided)
     }
 
-    /// A suspect, one crash short of its limit, runs with nothing beside it, so that a poison job condemns only itself.
+    /// A suspect, one crash short of its limit, runs with nothing beside it until its end is on the disk, so that a poison
+    /// job condemns only itself.
     fn suspicion(&self, queues: &[u32]) -> Suspicion<'_> {
         let suspects = || self.state.suspects.iter().filter_map(|counter| self.state.work(*counter));
-        if suspects().any(|work| work.item.phase == Phase::Running) {
+        if suspects().any(|work| work.item.phase == Phase::Running) || !self.state.parting.is_empty() {
             return Suspicion::Wait;
         }
         // One that could not start anyway, being scheduled or in a queue of others, holds nobody up.
@@ -154,7 +155,12 @@ impl Claim<'_> {
             rescued: before.flags.rescued(),
             refunds: item.refunds,
             condemned,
-            durability: if item.flags.synced() { Durability::Synced } else { Durability::Relaxed },
+            // The end of a suspect must not be lost with the process: the next one may end that.
+            durability: if item.flags.synced() || before.is_suspect() {
+                Durability::Synced
+            } else {
+                Durability::Relaxed
+            },
             at_most_once: item.flags.at_most_once(),
             started: self.now,
             body: body(self.fetch, work.body)?,

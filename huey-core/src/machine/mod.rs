@@ -39,6 +39,8 @@ pub(crate) use query::answer;
 pub(crate) use state::{Inherited, State};
 pub(crate) use unique::free as free_keys;
 pub(crate) use values::drop_late as drop_values;
+#[cfg(all(test, feature = "testing"))]
+pub(crate) use work::WorkItem;
 pub(crate) use work::{Phase, Work};
 
 use crate::store::{Body, StorageError};

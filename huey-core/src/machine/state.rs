@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) least_claim: u32,
     /// Suspects among the jobs that can still run.
     pub(crate) suspects: BTreeSet<u64>,
+    /// Suspects whose attempt was settled, which is not on the disk yet. Until then nothing else runs.
+    pub(crate) parting: BTreeSet<u64>,
     pub(crate) running: u64,
     /// Set by every change that a waiting consumer or caller may care for.
     pub(crate) stirred: bool,
@@ -204,6 +206,7 @@ impl State {
 
     pub(crate) fn release(&mut self, counter: u64) {
         if self.held.remove(&counter) {
+            self.parting.remove(&counter);
             self.list(counter);
             self.wake();
             self.rouse();
@@ -303,6 +306,9 @@ impl State {
                 };
             }
             Phase::Complete | Phase::Canceled | Phase::Expired | Phase::Revoked | Phase::Awaiting => {}
+        }
+        if !up && item.phase == Phase::Running && item.is_suspect() && self.is_held(item.counter) {
+            self.parting.insert(item.counter);
         }
         let runnable = matches!(item.phase, Phase::Waiting | Phase::Running);
         if up && runnable && item.is_suspect() {

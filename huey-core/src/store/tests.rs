@@ -14,6 +14,7 @@ use super::replay::replay;
 use super::settlement::{Settlement, Verdict};
 use super::storage::{Commit, StorageOptions};
 use super::transition::{Outcome, Transition};
+use crate::machine::{Item, WorkItem};
 use crate::task::Durability;
 use crate::testing::{SimDisk, SimLog, job_id, new_job};
 use crate::time::Timestamp;
@@ -234,4 +235,25 @@ fn who_waits_for_work_hears_of_what_can_be_claimed_and_not_of_claims_and_ends() 
         bench.serve([complete(&claimed)]);
         assert_eq!(stirred(&mut bench), (true, false));
     }
+}
+
+#[test]
+fn nothing_is_claimed_until_the_end_of_a_suspect_is_on_the_disk() {
+    let mut bench = Bench::new();
+    let first = bench.enqueue(10);
+    let [_, claimed] = bench.serve([first, claim()]);
+    let settle = complete(&claimed);
+    let suspect =
+        bench.core.state().all_work().next().map(|work| WorkItem { crashes: 2, crash_limit: 3, ..work.item }).unwrap();
+    bench.core.load(Item::Work(suspect)).unwrap();
+    let synced = Commit { durability: Durability::Synced, hold: false };
+    let mut answers = Vec::new();
+    bench.core.serve([(settle, synced)].into_iter(), NOW, &mut answers).unwrap();
+    let second = bench.enqueue(10);
+    let [_, claimed] = bench.serve([second, claim()]);
+    assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.is_empty()));
+    bench.core.sync().unwrap();
+    bench.core.show(&answers.remove(0).unwrap().held);
+    let [claimed] = bench.serve([claim()]);
+    assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.len() == 1));
 }

@@ -442,7 +442,8 @@ impl Model {
         job.claim = Some(claimed.lease.claim);
         // A store that lost claims skips their numbers.
         job.claims = claimed.lease.claim;
-        let synced = job.new.durability == Durability::Synced;
+        // The end of a suspect is on the disk before another runs.
+        let synced = job.new.durability == Durability::Synced || job.is_suspect();
         let told = (claimed.attempt, claimed.retried, claimed.crashes, claimed.refunds, claimed.started);
         let kept = (job.attempts, job.retried, job.crashes, job.refunds, now);
         if claimed.body != job.new.body || told != kept || (claimed.durability == Durability::Synced) != synced {

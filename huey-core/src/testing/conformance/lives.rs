@@ -10,12 +10,15 @@ use crate::store::{Tasks, Verdict};
 use crate::task::Durability;
 use crate::testing::task_error;
 
+const RELAXED: Durability = Durability::Relaxed;
+
 pub(super) const CHECKS: &[Check] = &[
     Check { name: "closing and opening again changes nothing", run: reopen },
     Check { name: "what was claimed and had not begun goes back uncounted", run: unbegun },
     Check { name: "what had begun when the process died is rescued with a crash", run: rescued },
     Check { name: "a job at its crash limit is dead", run: condemned },
     Check { name: "a job one crash short of its limit runs alone", run: alone },
+    Check { name: "the end of a job that ran alone is on the disk before another runs", run: alone_to_its_end },
     Check { name: "an at-most-once job that had begun is lost, and runs if it had not", run: at_most_once },
 ];
 
@@ -114,6 +117,22 @@ fn alone(subject: &dyn Subject) {
     assert!(kit.claim(9).is_empty(), "and nothing starts beside it");
     kit.settle(first[0].lease, complete(b"it was innocent"));
     assert_eq!(ids(&kit.claim(9)), good);
+}
+
+/// One that has ended may not be there as ended if the next one ends the process: it would be condemned for that one.
+fn alone_to_its_end(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let suspects: Vec<_> = (0..2).map(|_| kit.add(|job| (job.crash_limit, job.durability) = (2, RELAXED))).collect();
+    let claimed = kit.claim(2);
+    assert_eq!(ids(&claimed), suspects);
+    for (slot, one) in claimed.iter().enumerate() {
+        kit.storage.begin(slot, one.lease, RELAXED).expect("it is noted");
+    }
+    let Some(kit) = kit.again(true) else { return };
+    let first = kit.claim_one();
+    assert_eq!(first.durability, Durability::Synced, "its end must not be lost with the next one's process");
+    kit.settle(first.lease, complete(b"innocent"));
+    assert_eq!(ids(&kit.claim(9)), suspects[1..]);
 }
 
 fn at_most_once(subject: &dyn Subject) {
