@@ -6,15 +6,13 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use huey::store::{
-    Commit, Lease, OpenStorage, Outcome, Settlement, Storage, StorageOptions, Tasks, Transition, Verdict,
-};
+use huey::store::{Commit, OpenStorage, Settlement, Storage, StorageOptions, Transition, Verdict};
 use huey::testing::{Fault, SimDisk, inspected};
 use huey::{
     Cancel, Decision, Durability, EnqueueOutcome, Huey, HueyBuilder, JobId, JobState, Origin, Result, Retry,
     Revocation, SignalKind, Timestamp, VirtualClock, task,
 };
-use support::{Heard, LONG, Stage, block_on, queue, queue_with, run};
+use support::{Heard, LONG, Stage, block_on, claim_one, queue, queue_with, run};
 
 #[task]
 fn add(a: i64, b: i64) -> i64 {
@@ -300,16 +298,6 @@ fn a_chain_of_a_thousand_steps_completes() {
     assert_eq!(chain.ids().len(), 1_000);
     run(&huey);
     assert_eq!(chain.get().unwrap(), Some(999));
-}
-
-/// Takes the only job that can be claimed, as a worker would.
-fn claim_one(storage: &dyn Storage) -> Lease {
-    let (queues, tasks) = (vec!["default".into()], Tasks::ALL);
-    let claim = Transition::Claim { queues, tasks, most: 1, many: Tasks::ALL, keep: Duration::ZERO };
-    match storage.commit(claim, Commit::default()).unwrap() {
-        Outcome::Claimed { claimed, .. } => claimed[0].lease,
-        other => panic!("a claim gave {other:?}"),
-    }
 }
 
 struct Open(Arc<dyn Storage>);

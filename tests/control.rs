@@ -303,6 +303,13 @@ fn a_body_tells_how_far_it_is() {
 
 #[test]
 fn marks_and_cancels_survive_a_restart() {
+    // What comes last takes what was before it to the disk.
+    for is_cancel_last in [false, true] {
+        marks_and_cancels_survive(is_cancel_last);
+    }
+}
+
+fn marks_and_cancels_survive(is_cancel_last: bool) {
     let clock = VirtualClock::starting_at(Timestamp::from_micros(1_000_000_000));
     let disk = huey::testing::SimDisk::new(5);
     let open = |heard: &Heard| {
@@ -315,8 +322,13 @@ fn marks_and_cancels_survive_a_restart() {
     let huey = open(&heard);
     let canceled = add::enqueue(&huey, 1, 2).unwrap();
     let revoked = note::job("a".into()).durability(Durability::Synced).enqueue(&huey).unwrap();
-    canceled.cancel().unwrap();
+    if !is_cancel_last {
+        canceled.cancel().unwrap();
+    }
     huey.revoke::<note>(Revocation::Always).unwrap();
+    if is_cancel_last {
+        canceled.cancel().unwrap();
+    }
     disk.kill();
     drop(huey);
     let huey = open(&again);

@@ -121,8 +121,8 @@ fn as_many_late_bodies_as_workers_stop_the_claiming_until_one_returns() {
 fn jobs_that_were_claimed_together_with_a_late_one_are_run_by_others() {
     let (huey, _, stage) = queue();
     let relaxed = |deaf| swift::job(deaf).durability(Durability::Relaxed);
-    // Until it is known to be quick.
-    huey.enqueue_many((0..40).map(|_| relaxed(false))).unwrap();
+    // Until both workers know it to be quick.
+    huey.enqueue_many((0..4_000).map(|_| relaxed(false))).unwrap();
     let consumer = huey.consumer().workers(2).start().unwrap();
     consumer.wait_idle().unwrap();
     let all = huey.enqueue_many((0..40).map(|number| relaxed(number == 0))).unwrap();

@@ -158,11 +158,14 @@ fn jobs_are_canceled_by_task_queue_state_and_header() {
     let mine = add::job(1, 2).header("batch", "7").enqueue(&huey).unwrap();
     let others = add::job(1, 2).header("batch", "8").enqueue(&huey).unwrap();
     let later = add::job(1, 2).delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
+    let of_another = note::job("late".into()).delay(Duration::from_hours(1)).enqueue(&huey).unwrap();
+    assert_eq!(huey.jobs().queue("elsewhere").cancel_all().unwrap(), 0);
     assert_eq!(huey.jobs().header("batch", "7").cancel_all().unwrap(), 2, "one that runs is told to stop");
     assert!(running.info().unwrap().unwrap().stopping);
     assert_eq!((mine.status().unwrap(), others.status().unwrap()), (JobState::Canceled, JobState::Queued));
     assert_eq!(huey.jobs().task::<add>().state(JobState::Scheduled).cancel_all().unwrap(), 1);
     assert_eq!((later.status().unwrap(), others.status().unwrap()), (JobState::Canceled, JobState::Queued));
+    assert_eq!(of_another.status().unwrap(), JobState::Scheduled);
     let error = huey.jobs().state(JobState::Complete).cancel_all().unwrap_err();
     assert!(error.is_bad_input() && error.to_string().contains("complete cannot be canceled"), "{error}");
     stage.open();

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use huey::store::{Commit, Lease, Outcome, Storage, Tasks, Transition};
 use huey::{Huey, HueyBuilder, JobId, Memory, Signal, SignalKind};
 
 /// Longer than anything here takes, unless it hangs.
@@ -158,5 +159,15 @@ pub(crate) fn block_on<F: IntoFuture>(future: F) -> F::Output {
             return output;
         }
         std::thread::park_timeout(LONG);
+    }
+}
+
+/// Takes the only job that can be claimed, as a worker would.
+pub(crate) fn claim_one(storage: &dyn Storage) -> Lease {
+    let (queues, tasks) = (vec!["default".into()], Tasks::ALL);
+    let claim = Transition::Claim { queues, tasks, most: 1, many: Tasks::ALL, keep: Duration::ZERO };
+    match storage.commit(claim, Commit::default()) {
+        Ok(Outcome::Claimed { claimed, .. }) => claimed.first().expect("a job").lease,
+        other => panic!("a claim gave {other:?}"),
     }
 }
