@@ -308,9 +308,10 @@ impl OpenStorage for Open {
     }
 }
 
-fn open(disk: &SimDisk) -> (Huey, huey::testing::Inspector) {
+fn open(disk: &SimDisk, heard: &Heard) -> (Huey, huey::testing::Inspector) {
     let (storage, inspector) = inspected(disk.medium(), StorageOptions::default()).unwrap();
-    (Huey::builder().data_arc(Stage::new()).crash_limit(0).open(Open(storage)).unwrap(), inspector)
+    let builder = heard.listen(Huey::builder().data_arc(Stage::new()).crash_limit(0));
+    (builder.open(Open(storage)).unwrap(), inspector)
 }
 
 /// Whatever call of the disk fails, the chain goes on in the same process, and each step runs to one end.
@@ -319,7 +320,8 @@ fn a_chain_goes_on_where_a_write_failed() {
     let mut seen = 0;
     for nth in 0..60 {
         let disk = SimDisk::new(nth);
-        let (huey, inspector) = open(&disk);
+        let heard = Heard::default();
+        let (huey, inspector) = open(&disk, &heard);
         let level = if nth % 3 == 0 { Durability::Relaxed } else { Durability::Synced };
         let steps = add::job(1, 2).durability(level).then(times::with(10)).then(quick::with()).then(show::with());
         let chain = steps.enqueue(&huey).unwrap();
@@ -337,6 +339,9 @@ fn a_chain_goes_on_where_a_write_failed() {
         seen += 1;
         assert_eq!(states, [JobState::Complete; 4], "call {nth} failed");
         assert_eq!(chain.get().unwrap().as_deref(), Some("31"));
+        for id in chain.ids() {
+            assert!(heard.of(*id).contains("complete"), "call {nth} failed: {}", heard.of(*id));
+        }
         inspector.check().unwrap();
     }
     assert!(seen > 30, "{seen} chains went on");

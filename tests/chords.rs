@@ -411,7 +411,7 @@ fn a_chord_goes_on_where_a_write_failed() {
         // A relaxed member may be run again, but each job comes to one end.
         assert_eq!(chord.wait(LONG).unwrap(), 2 * 1107, "call {nth} failed");
         for id in chord.ids() {
-            assert!(heard.of(*id).ends_with("complete"), "call {nth} failed: {}", heard.of(*id));
+            assert!(heard.of(*id).contains("complete"), "call {nth} failed: {}", heard.of(*id));
         }
         inspector.check().unwrap();
     }
