@@ -1,6 +1,7 @@
 //! The test kit: a queue for one test.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use huey::store::StorageError;
@@ -10,6 +11,7 @@ use huey::{
     refute_enqueued, task,
 };
 use support::block_on;
+use tokio::sync::Semaphore;
 
 mod support;
 
@@ -258,11 +260,11 @@ fn limited() {}
 #[task(rate(1, "10s"))]
 fn rare() {}
 
-/// Takes the lock in its body.
+/// Takes the lock in its body, and keeps it until another has found it held.
 #[task]
-async fn book(#[ctx] ctx: &Context) -> Result<(), huey::BoxError> {
+async fn book(#[ctx] ctx: &Context, #[data] found: &Semaphore) -> Result<(), huey::BoxError> {
     let _guard = ctx.lock("ledger")?;
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    found.acquire().await?.forget();
     Ok(())
 }
 
@@ -317,7 +319,10 @@ fn time_passes_beside_jobs_that_are_due_and_cannot_run() {
 
 #[test]
 fn a_body_that_finds_its_lock_held_is_run_again_by_the_same_drain() {
-    let queue = TestQueue::new();
+    let found = Arc::new(Semaphore::new(0));
+    let opened = Arc::clone(&found);
+    let queue =
+        TestQueue::with(|builder| builder.data_arc(found).on(SignalKind::Locked, move |_| opened.add_permits(2)));
     let books = book::map(&queue, [(), ()]).unwrap();
     let audits = audit::map(&queue, [(), ()]).unwrap();
     assert_eq!(queue.drain(), 5, "one of the two bodies began twice");
