@@ -163,8 +163,8 @@ fn frees(#[ctx] ctx: &Context, #[data] stage: &Stage) -> Result<(), BoxError> {
     inner.unlock()?;
     stage.note("inner freed");
     stage.wait_notes(2);
+    stage.note("the outer goes");
     outer.unlock()?;
-    stage.note("both freed");
     stage.pass();
     Ok(())
 }
@@ -180,7 +180,7 @@ fn a_lock_that_is_taken_twice_is_free_once_both_guards_are_gone() {
     stage.note("it waits");
     waits.wait(LONG).unwrap();
     let notes = stage.wait_notes(4);
-    assert_eq!((notes[2].as_str(), notes[3].as_str()), ("both freed", "audit"), "while the first body runs on");
+    assert_eq!((notes[2].as_str(), notes[3].as_str()), ("the outer goes", "audit"), "while the first body runs on");
     stage.open();
     consumer.shutdown().wait().unwrap();
 }
