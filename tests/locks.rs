@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use huey::{BoxError, Context, Decorator, JobState, LockGuard, Retry, SignalKind, task};
+use huey::{BoxError, Context, Decorator, Huey, JobId, JobState, LockGuard, Reason, Retry, SignalKind, task};
 use support::{LONG, Stage, queue, queue_with, run};
 
 #[task(lock = "ledger")]
@@ -83,6 +83,13 @@ fn a_job_whose_declared_lock_is_held_waits_is_told_once_and_spends_no_attempt() 
     assert_eq!(began.unwrap().attempt, 1);
 }
 
+/// A job that was told of as `locked` stands in line once the receivers of that have returned.
+fn stands_in_line(huey: &Huey, id: JobId) {
+    while huey.explain(id).unwrap().reasons.contains(&Reason::Unannounced) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn those_who_wait_for_a_lock_get_it_by_priority_and_age_one_at_a_time() {
     let (huey, heard, stage) = queue();
@@ -94,6 +101,9 @@ fn those_who_wait_for_a_lock_get_it_by_priority_and_age_one_at_a_time() {
         handles.push(book::job(number).priority(priority).enqueue(&huey).unwrap());
     }
     heard.wait(SignalKind::Locked, 4);
+    for handle in &handles {
+        stands_in_line(&huey, handle.id());
+    }
     stage.open();
     for handle in &handles {
         handle.wait(LONG).unwrap();
@@ -271,6 +281,9 @@ fn a_job_that_waits_for_a_lock_can_be_canceled_moved_revoked_and_replaced() {
     let (canceled, moved, replaced) =
         (book::enqueue(&huey, 2).unwrap(), book::enqueue(&huey, 3).unwrap(), unique().enqueue(&huey).unwrap());
     heard.wait(SignalKind::Locked, 3);
+    for handle in [&canceled, &moved, &replaced] {
+        stands_in_line(&huey, handle.id());
+    }
     huey.cancel(canceled.id()).unwrap();
     huey.reschedule(moved.id(), std::time::UNIX_EPOCH).unwrap();
     let new = unique().enqueue(&huey).unwrap();
