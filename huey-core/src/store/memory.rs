@@ -36,7 +36,7 @@ impl OpenStorage for Memory {
     }
 }
 
-struct Ram;
+pub(crate) struct Ram;
 
 impl Medium for Ram {
     type Log = RamLog;
@@ -80,7 +80,7 @@ impl Barrier for Ram {
 }
 
 #[derive(Default)]
-struct RamLog {
+pub(crate) struct RamLog {
     first: u64,
     entries: VecDeque<Arc<[u8]>>,
 }

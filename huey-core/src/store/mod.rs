@@ -46,6 +46,8 @@ pub use import::import;
 pub use limit::{Limit, Limited, LimitedBy, Locking};
 pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
 pub use memory::Memory;
+#[cfg(feature = "testing")]
+pub(crate) use memory::Ram;
 pub use new_job::{Arrival, Arrivals, Body, CHORD, Flow, NewChord, NewJob, Next, Placed, UniqueKey};
 pub use reason::{Explanation, Reason};
 #[cfg(feature = "testing")]

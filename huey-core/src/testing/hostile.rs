@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::job::Head;
 use crate::periodic::Timer;
 use crate::store::{
-    Answer, Barrier, Commit, Core, Entry, Lease, List, Log, LogError, Medium, Outcome, Query, ReplayedLog, Running,
-    Settlement, StorageOptions, Tasks, Transition, Verdict, import,
+    Answer, Barrier, Commit, Core, Entry, Lease, List, Log, LogError, Medium, Outcome, Query, Ram, ReplayedLog,
+    Running, Settlement, StorageOptions, Tasks, Transition, Verdict, import,
 };
-use crate::task::{Durability, Schedule};
+use crate::task::Schedule;
 use crate::time::{Timestamp, VirtualClock};
 
 /// When everything here happens, in microseconds: later than all that a journal holds of its own time.
@@ -226,35 +226,11 @@ impl Medium for Paper {
     }
 
     fn running(&self) -> Arc<dyn Running> {
-        Arc::new(self.clone())
+        Arc::new(Ram)
     }
 
     fn name(&self) -> String {
         "paper".into()
-    }
-}
-
-impl Running for Paper {
-    fn begin(&self, _: usize, _: u64, _: u32, _: Durability) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    fn end(&self, _: usize) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    fn left(&self) -> Vec<(u64, u32)> {
-        Vec::new()
-    }
-
-    fn forget_left(&self) -> Result<(), LogError> {
-        Ok(())
-    }
-}
-
-impl Barrier for Paper {
-    fn sync(&self) -> Result<(), LogError> {
-        Ok(())
     }
 }
 
@@ -291,7 +267,7 @@ impl Log for Paper {
     }
 
     fn barrier(&self) -> Arc<dyn Barrier> {
-        Arc::new(self.clone())
+        Arc::new(Ram)
     }
 
     fn scan(&self, each: &mut dyn FnMut(u64, &[u8]) -> Result<(), LogError>) -> Result<(), LogError> {
