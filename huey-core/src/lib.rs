@@ -21,6 +21,7 @@ mod queue;
 mod signal;
 mod state;
 pub mod store;
+#[cfg_attr(huey_races, path = "../../races/src/sync.rs")]
 mod sync;
 mod task;
 #[cfg(feature = "testing")]

@@ -1,9 +1,9 @@
 //! Time. The only module that reads a clock.
 
+use crate::sync::atomic::{AtomicI64, Ordering};
+use crate::sync::{Mutex, PoisonError, Weak};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};

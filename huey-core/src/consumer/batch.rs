@@ -1,7 +1,7 @@
 //! Jobs that were claimed together, and ends that are settled together: both pay where bodies take less than a commit.
 
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::execute::{End, Kit};

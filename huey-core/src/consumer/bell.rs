@@ -117,7 +117,7 @@ impl Bell {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(huey_races)))]
 mod tests {
     use super::*;
 

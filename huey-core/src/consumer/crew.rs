@@ -1,8 +1,8 @@
 //! What the threads of a consumer share.
 
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::batch::{Ends, MOST, Shelf};
@@ -13,7 +13,9 @@ use crate::enqueue::{tell_discarded, tell_limited};
 use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
 use crate::periodic::Ticker;
 use crate::signal::SignalKind;
-use crate::store::{Answer, Claimed, Commit, Lease, Outcome, Query, StorageError, Tasks, Transition};
+#[cfg(feature = "tokio")]
+use crate::store::{Answer, Query};
+use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
 use crate::task::Stopped;
 use crate::time::monotonic;
 
@@ -196,6 +198,10 @@ impl Crew {
     }
 
     /// Wakes the claimer of async tasks if there is something for it.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        expect(clippy::unused_self, reason = "it has somebody to call where there is a runtime")
+    )]
     pub(crate) fn call_async(&self) {
         #[cfg(feature = "tokio")]
         if self.runs_async {
@@ -326,7 +332,7 @@ impl Crew {
 
     /// Settles an attempt, and returns once everybody has heard of it.
     pub(crate) fn settle_and_wait(&self, place: Place, kit: Kit, end: End) {
-        let (told, wait) = std::sync::mpsc::channel::<()>();
+        let (told, wait) = crate::sync::mpsc::channel::<()>();
         self.returned(&place, 0);
         self.executor.settle(kit, end, move || {
             drop(place);

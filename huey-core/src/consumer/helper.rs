@@ -1,9 +1,9 @@
 //! The thread that runs async bodies for those who run jobs on their own threads.
 
+use crate::sync::mpsc::{Sender, channel};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::task::Poll;
 
 use tokio::sync::Notify;
@@ -33,7 +33,7 @@ impl Helper {
     pub(crate) fn start(queue: usize) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (sender, mut receiver) = unbounded_channel::<Start>();
-        std::thread::Builder::new().name("huey-async".into()).spawn(move || {
+        crate::sync::thread::Builder::new().name("huey-async".into()).spawn(move || {
             let _mark = WorkerMark::new(queue);
             runtime.block_on(async {
                 while let Some(start) = receiver.recv().await {

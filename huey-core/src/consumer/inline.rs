@@ -3,9 +3,9 @@
 //! They are claimed, attempted and settled as by a consumer, one after another. An async body runs on a helper thread; while it
 //! waits for something, the next job is taken, so that one that awaits another job gets to see its end.
 
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Owner;
 use super::crew::{Crew, Place, Pool};
@@ -33,7 +33,7 @@ pub(crate) struct Inline {
     /// How many threads run jobs here now.
     hands: AtomicUsize,
     /// Drains that nobody waits for as a thread.
-    errands: Mutex<Option<std::sync::mpsc::Sender<Errand>>>,
+    errands: Mutex<Option<crate::sync::mpsc::Sender<Errand>>>,
     #[cfg(feature = "tokio")]
     helper: Mutex<Option<super::helper::Helper>>,
 }
@@ -58,7 +58,7 @@ impl Inline {
         // No queue named is every queue.
         let crew =
             Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(Vec::new(), 0)], Vec::new(), Vec::new(), true));
-        let stopper: std::sync::Weak<dyn Stopper> = Arc::downgrade(&crew) as std::sync::Weak<dyn Stopper>;
+        let stopper: crate::sync::Weak<dyn Stopper> = Arc::downgrade(&crew) as crate::sync::Weak<dyn Stopper>;
         crew.executor.add_stopper(stopper);
         Arc::new(Self {
             crew,
@@ -211,7 +211,7 @@ impl Inline {
     }
 
     #[cfg(not(feature = "tokio"))]
-    #[expect(clippy::unused_self, reason = "it has a helper where there is a runtime")]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it has a helper where there is a runtime")]
     fn start(&self, attempt: Attempt, _: &Place, _: &Begun) -> Option<End> {
         Some(attempt.run())
     }
@@ -301,7 +301,7 @@ impl RunNow for Inline {
     fn run_elsewhere(self: Arc<Self>, ids: Vec<JobId>, then: Box<dyn FnOnce() + Send>) {
         let mut errands = lock(&self.errands);
         if errands.is_none() {
-            let (sender, receiver) = std::sync::mpsc::channel::<Errand>();
+            let (sender, receiver) = crate::sync::mpsc::channel::<Errand>();
             let inline = Arc::downgrade(&self);
             let body = move || {
                 for Errand { ids, then } in receiver {
@@ -311,7 +311,7 @@ impl RunNow for Inline {
                     then();
                 }
             };
-            match std::thread::Builder::new().name("huey-immediate".into()).spawn(body) {
+            match crate::sync::thread::Builder::new().name("huey-immediate".into()).spawn(body) {
                 Ok(_) => *errands = Some(sender),
                 Err(error) => {
                     tracing::error!(%error, "the thread huey-immediate cannot be started, and jobs wait for the next enqueue");
@@ -326,7 +326,7 @@ impl RunNow for Inline {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> crate::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

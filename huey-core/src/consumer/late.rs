@@ -1,7 +1,7 @@
 //! Plain bodies that do not look at their deadline: settled at it, and replaced, while they run on.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::crew::{Attempts, Crew, Place};
@@ -168,7 +168,7 @@ impl Crew {
             held.collect()
         };
         for (slot, kit, hold) in left {
-            let (told, wait) = std::sync::mpsc::channel::<()>();
+            let (told, wait) = crate::sync::mpsc::channel::<()>();
             settle(self, slot, kit, End::Interrupted, hold, move || drop(told));
             // Ends with the sender.
             let _ = wait.recv_timeout(Duration::from_millis(500));

@@ -1,7 +1,7 @@
 //! The places of async tasks: as many run at a time as there are, and one that waits for a job needs none meanwhile.
 
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 #[derive(Default)]

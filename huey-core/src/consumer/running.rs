@@ -1,9 +1,9 @@
 //! A consumer that runs, and its stop.
 
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl ConsumerHandle {
             let (crew, done) = (Arc::clone(&crew), Arc::clone(&done));
             move || done.tell(see_off(&crew, grace))
         };
-        if let Err(error) = std::thread::Builder::new().name("huey-supervisor".into()).spawn(body) {
+        if let Err(error) = crate::sync::thread::Builder::new().name("huey-supervisor".into()).spawn(body) {
             tracing::warn!(%error, "the stop happens on this thread");
             done.tell(see_off(&crew, grace));
         }

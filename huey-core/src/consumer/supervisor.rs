@@ -113,7 +113,7 @@ impl Drop for Leaves<'_> {
 fn spawn(crew: &Arc<Crew>, name: &Arc<str>, body: impl FnOnce(&Arc<Crew>, &Arc<str>) + Send + 'static) -> Result<()> {
     crew.sign_on();
     let (hand, named) = (Arc::clone(crew), Arc::clone(name));
-    let started = std::thread::Builder::new().name(name.to_string()).spawn(move || {
+    let started = crate::sync::thread::Builder::new().name(name.to_string()).spawn(move || {
         if catch_unwind(AssertUnwindSafe(|| body(&hand, &named))).is_err() {
             tracing::error!(thread = %named, "a thread of the consumer panicked");
         }

@@ -1,6 +1,6 @@
 //! Ids for new jobs, from counters that the storage set aside.
 
-use std::sync::PoisonError;
+use crate::sync::PoisonError;
 
 use super::pipeline::Pipeline;
 use crate::error::{Error, Result};

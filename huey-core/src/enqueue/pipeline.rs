@@ -1,9 +1,9 @@
 //! The way of every job into the queue: hooks, one commit, what follows it.
 
+use crate::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::any::Any;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::discard::{emit_discarded, tell_waiters};
 use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, Unstaged, only, panic_text};

@@ -109,7 +109,7 @@ impl Pipeline {
                 Ok(other) => return Err(StorageError::Damaged(format!("the storage answered a tick with {other:?}"))),
                 Err(error @ (StorageError::Unknown(_) | StorageError::Unavailable(_))) if tries < TRIES && go_on() => {
                     tracing::warn!(schedule = tick.schedule, %error, "a tick is not decided yet; trying again");
-                    std::thread::sleep(pause);
+                    crate::sync::thread::sleep(pause);
                     pause = (pause * 2).clamp(Duration::from_millis(1), LONGEST_PAUSE);
                     tries += 1;
                 }

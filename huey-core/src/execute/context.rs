@@ -1,9 +1,9 @@
 //! What a running body may know and do.
 
+use crate::sync::atomic::{AtomicU8, Ordering};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use super::executor::Executor;

@@ -1,9 +1,9 @@
 //! What running jobs needs of a queue, and a claimed job unpacked.
 
+use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::attempt::{Attempt, End};
 use super::context::{About, Context, Stop};

@@ -1,8 +1,8 @@
 //! The locks that a body takes.
 
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::Stop;
 use super::executor::Executor;

@@ -133,7 +133,7 @@ impl Executor {
                 Err(error) if is_passing(&error) => {
                     self.note_trouble(&error);
                     tracing::error!(job = %lease.id, %error, "what a late body held could not be let go of yet");
-                    std::thread::sleep(pause);
+                    crate::sync::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
                 // Whoever opens the storage again finds nothing held.
@@ -155,7 +155,7 @@ impl Executor {
                     self.note_trouble(&error);
                     tracing::error!(%error, "an attempt could not be settled yet");
                     repeated = true;
-                    std::thread::sleep(pause);
+                    crate::sync::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
                 outcome => return Insisted { outcome, repeated },

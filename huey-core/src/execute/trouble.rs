@@ -1,7 +1,7 @@
 //! What went wrong with the storage last.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, PoisonError};
 
 use crate::store::StorageError;
 use crate::time::Timestamp;

@@ -1,10 +1,10 @@
 //! Jobs in the order in which they end.
 
+use crate::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
@@ -55,7 +55,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<usize>> {
+    fn lock(&self) -> crate::sync::MutexGuard<'_, VecDeque<usize>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! Decides ticks as they come. One turn looks at every schedule once; the loop around it belongs to the consumer.
 
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::chosen::{Chosen, Planned};

@@ -1,10 +1,10 @@
 //! A job on its way into a queue: the calls at its end, and the future of one.
 
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Huey;

@@ -1,9 +1,9 @@
 //! Receivers: user code that hears signals.
 
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::kind::{Signal, SignalKind};
@@ -174,7 +174,7 @@ impl fmt::Debug for Signals {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use crate::sync::{Arc, Mutex};
 
     use super::*;
     use crate::job::Origin;

@@ -1,7 +1,7 @@
 //! Those who wait for the end of a job, as threads or as futures.
 
+use crate::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ type Slots = Mutex<HashMap<JobId, (Arc<Slot>, usize)>>;
 #[derive(Clone, Default)]
 pub(crate) struct Waiters(Arc<Slots>);
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> crate::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,5 +1,6 @@
 //! Marks the threads that jobs need to come to their end: one that waits for a job may wait for itself.
 
+use crate::sync::thread_local;
 use std::cell::Cell;
 
 thread_local! {
@@ -12,28 +13,28 @@ pub(crate) struct WorkerMark(usize);
 
 impl WorkerMark {
     pub(crate) fn new(queue: usize) -> Self {
-        Self(QUEUE.replace(queue))
+        Self(QUEUE.with(|known| known.replace(queue)))
     }
 }
 
 impl Drop for WorkerMark {
     fn drop(&mut self) {
-        QUEUE.set(self.0);
+        QUEUE.with(|known| known.set(self.0));
     }
 }
 
 /// Whether this thread works for the queue with that key.
 pub(crate) fn is_worker_of(queue: usize) -> bool {
-    QUEUE.get() == queue
+    QUEUE.with(Cell::get) == queue
 }
 
 /// The future that is polled on this thread waits for a job.
 pub(crate) fn note_await() {
-    AWAITS.set(true);
+    AWAITS.with(|awaits| awaits.set(true));
 }
 
 /// Whether one waited since this was asked last.
 #[cfg(feature = "tokio")]
 pub(crate) fn take_await() -> bool {
-    AWAITS.replace(false)
+    AWAITS.with(|awaits| awaits.replace(false))
 }

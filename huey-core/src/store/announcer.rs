@@ -1,8 +1,8 @@
 //! The thread that calls back those who did not wait.
 
+use crate::sync::Weak;
+use crate::sync::mpsc::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Weak;
-use std::sync::mpsc::Receiver;
 
 use super::barrier::panic_text;
 use super::core::Core;

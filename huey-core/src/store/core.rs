@@ -2,9 +2,9 @@
 
 mod compaction;
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Frames};

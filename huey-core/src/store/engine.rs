@@ -1,10 +1,10 @@
 //! A storage over any log: callers that arrive together share one entry of the journal and one sync.
 
+use crate::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use crate::sync::mpsc::channel;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Arc, Mutex};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use super::announcer::{announce_loop, call_back};
 use super::backup::backup;
@@ -82,7 +82,7 @@ impl<M: Medium> Engine<M> {
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    std::thread::Builder::new()
+    crate::sync::thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)
         .map_err(|error| Error::unavailable(format!("the thread {name} cannot be started: {error}")).caused_by(error))
@@ -222,7 +222,7 @@ impl<M: Medium> Storage for Engine<M> {
         shared.watermark.close();
         // The writer ends first, and the announcer once nobody can tell it anything. A callback may be what drops the
         // last handle, and a thread cannot wait for itself.
-        let here = std::thread::current().id();
+        let here = crate::sync::thread::current().id();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
             if thread.thread().id() != here && thread.join().is_err() {
                 tracing::error!("a thread of the storage panicked");

@@ -1,9 +1,9 @@
 //! The journal: batches of effects in a log, and the way back from a place to an effect.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::barrier::{lock, panic_text};
 use super::batch::{Batch, View, decode_effect, frame, framed};

@@ -1,9 +1,9 @@
 //! What the callers and the threads of an engine share: the log's life, the inbox, and how far the medium has come.
 
+use crate::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use crate::sync::mpsc::Sender;
+use crate::sync::{Arc, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::announcer::call_back;

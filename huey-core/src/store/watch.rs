@@ -53,7 +53,7 @@ impl Watch {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(huey_races)))]
 mod tests {
     use super::*;
 

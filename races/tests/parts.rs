@@ -1,10 +1,11 @@
-//! The hand-written synchronization of the store and the consumer, under a scheduler that tries orders of its steps. The files
-//! are those of `huey-core`; only what they take for locks is another, and what they carry is nothing.
+//! The watermark, the watch and the bell, each alone: many orders of few steps. The files are those of `huey-core`; only what
+//! they take for locks is another, and what they carry is nothing.
 //!
 //! A thread that waits for ever is found, since then all do. Time does not pass here: no wait ends by itself.
 
 #![expect(dead_code, reason = "the files have more than is attacked here")]
 
+mod attack;
 #[path = "../../huey-core/src/store/barrier.rs"]
 mod barrier;
 #[path = "../../huey-core/src/consumer/bell.rs"]
@@ -18,9 +19,13 @@ use shuttle::sync::atomic::{AtomicBool, AtomicUsize};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 
+use attack::attack;
 use barrier::{Announcement, Errand, Watermark, lock};
 use bell::Bell;
 use watch::Watch;
+
+/// Orders of each attack.
+const ORDERS: usize = 2_000;
 
 mod sync {
     pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic};
@@ -55,7 +60,12 @@ mod transition {
 }
 
 /// Somebody waits for a change while another makes one.
-pub fn a_change_wakes_all_who_wait() {
+#[test]
+fn no_order_of_steps_loses_a_change_that_is_waited_for() {
+    attack(ORDERS, a_change_wakes_all_who_wait);
+}
+
+fn a_change_wakes_all_who_wait() {
     let watch = Arc::new(Watch::default());
     let since = watch.version();
     let waiters: Vec<_> = (0..2)
@@ -73,7 +83,12 @@ pub fn a_change_wakes_all_who_wait() {
 }
 
 /// Workers look for jobs and wait at the bell; each that finds one rings for the next.
-pub fn no_job_lies_while_workers_wait_at_the_bell() {
+#[test]
+fn no_order_of_steps_lets_a_job_lie_while_workers_sleep() {
+    attack(ORDERS, no_job_lies_while_workers_wait_at_the_bell);
+}
+
+fn no_job_lies_while_workers_wait_at_the_bell() {
     const JOBS: usize = 3;
     let bell = Arc::new(Bell::new(1));
     let jobs = Arc::new(AtomicUsize::new(0));
@@ -134,12 +149,18 @@ impl Log {
     }
 }
 
+#[test]
+fn no_order_of_steps_lets_a_caller_hang_or_believe_what_is_not_durable() {
+    attack(ORDERS, || all_who_wait_for_the_disk_are_told_the_truth(false));
+}
+
+#[test]
+fn no_order_of_steps_hides_a_failure_from_those_who_wait() {
+    attack(ORDERS, || all_who_wait_for_the_disk_are_told_the_truth(true));
+}
+
 /// Callers wait for the disk, others leave an announcement, one thread serves them, and the log may fail in between.
-///
-/// # Panics
-///
-/// If one of them is told what is not so, or is not told.
-pub fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool) {
+fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool) {
     let (watermark, log) = (Arc::new(Watermark::new()), Arc::new(Log::default()));
     let told = Arc::new(AtomicUsize::new(0));
     let writer = {
