@@ -44,6 +44,9 @@ mod storage {
     pub(crate) struct Version(pub(crate) u64);
 
     #[derive(Debug)]
+    pub(crate) struct Roused;
+
+    #[derive(Debug)]
     pub(crate) enum StorageError {
         Unknown(String),
     }
@@ -82,7 +85,8 @@ fn a_change_wakes_all_who_wait() {
     join(waiters);
 }
 
-/// Workers look for jobs and wait at the bell; each that finds one rings for the next.
+/// Workers look for jobs only if the bell has rung, and wait at it; each that finds one and leaves some rings for the next.
+/// Callers put jobs there and ring.
 #[test]
 fn no_order_of_steps_lets_a_job_lie_while_workers_sleep() {
     attack(ORDERS, no_job_lies_while_workers_wait_at_the_bell);
@@ -99,19 +103,23 @@ fn no_job_lies_while_workers_wait_at_the_bell() {
             let (bell, jobs, done, over) = (Arc::clone(&bell), Arc::clone(&jobs), Arc::clone(&done), Arc::clone(&over));
             thread::spawn(move || {
                 while !over.load(Ordering::SeqCst) {
+                    if !bell.take(0) {
+                        bell.wait(0, None);
+                        continue;
+                    }
                     let taken = jobs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |jobs| jobs.checked_sub(1));
-                    if taken.is_ok() {
-                        bell.ring(0);
+                    if let Ok(before) = taken {
+                        if before > 1 {
+                            bell.ring(0);
+                        }
                         *lock(&done.0) += 1;
                         done.1.notify_all();
-                    } else {
-                        bell.wait(0, None);
                     }
                 }
             })
         })
         .collect();
-    let producers: Vec<_> = (0..JOBS)
+    let callers: Vec<_> = (0..JOBS)
         .map(|_| {
             let (bell, jobs) = (Arc::clone(&bell), Arc::clone(&jobs));
             thread::spawn(move || {
@@ -120,7 +128,7 @@ fn no_job_lies_while_workers_wait_at_the_bell() {
             })
         })
         .collect();
-    join(producers);
+    join(callers);
     let mut count = lock(&done.0);
     while *count < JOBS {
         count = done.1.wait(count).unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -41,15 +41,13 @@ async fn claim_loop(crew: &Arc<Crew>, name: &Arc<str>, limit: usize) {
             return;
         }
         if crew.is_stopping() || free == 0 {
-            crew.async_bell.notified().await;
+            crew.calls.async_bell.notified().await;
             continue;
         }
         let most = u32::try_from(free.min(MOST)).unwrap_or(1);
         match crew.claim(&crew.queues_in_turn(turn), Tasks::Only(crew.async_tasks.clone()), most, Tasks::ALL) {
             Ok((claimed, _)) if claimed.is_empty() => {
-                crew.bell.idle_elsewhere(true);
-                crew.async_bell.notified().await;
-                crew.bell.idle_elsewhere(false);
+                crew.calls.async_bell.notified().await;
             }
             Ok((claimed, _)) => {
                 turn += 1;
@@ -94,7 +92,7 @@ fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, places: &Arc<Places>) 
             crew.settle(place, kit, end);
         }
         drop(seat);
-        crew.async_bell.notify_one();
+        crew.calls.call_async();
     });
     true
 }
@@ -120,7 +118,7 @@ pub(super) async fn attend(mut body: AsyncBody, mut place: Option<(&mut Seat, &C
                 && let Some((seat, crew)) = &mut place
             {
                 seat.leave();
-                crew.async_bell.notify_one();
+                crew.calls.call_async();
             }
         }
         if late.as_mut().poll(context).is_ready() {

@@ -5,31 +5,27 @@ use std::time::Duration;
 
 #[derive(Default)]
 struct Inner {
-    /// Rung, and nobody has come yet: by pool of workers.
+    /// Rung, and nobody has looked since: by pool of workers.
     rung: Vec<bool>,
     /// How many sleep until it rings, by pool.
     asleep: Vec<usize>,
-    /// How many wait to be woken, async claimers among them.
-    idle: usize,
-    /// Whether somebody waits for one of them.
-    awaited: bool,
     closed: bool,
 }
 
-/// A bell that remembers one ring. Who comes and finds work rings again for the next one, so that many jobs wake many
-/// workers, and one job wakes one. Each pool of workers hears its own ring.
+/// A bell that remembers one ring. It rings for each job that may be claimed, and whoever claims and leaves some rings again:
+/// many jobs wake many workers, one job wakes one, and where it has not rung there is nothing to claim. Each pool of
+/// workers hears its own ring.
 pub(crate) struct Bell {
     inner: Mutex<Inner>,
     rung: Vec<Condvar>,
-    idle: Condvar,
 }
 
 impl Bell {
+    /// One that has rung: what is there at the start nobody has told of.
     pub(crate) fn new(pools: usize) -> Self {
         Self {
-            inner: Mutex::new(Inner { rung: vec![false; pools], asleep: vec![0; pools], ..Inner::default() }),
+            inner: Mutex::new(Inner { rung: vec![true; pools], asleep: vec![0; pools], closed: false }),
             rung: std::iter::repeat_with(Condvar::new).take(pools).collect(),
-            idle: Condvar::new(),
         }
     }
 
@@ -56,64 +52,42 @@ impl Bell {
         }
     }
 
-    /// Blocks until it rings, or for `most`. Returns at once after [`close`](Self::close).
+    /// Whether it has rung since it was last asked: who asks looks for a job.
+    pub(crate) fn take(&self, pool: usize) -> bool {
+        self.lock().rung.get_mut(pool).is_some_and(std::mem::take)
+    }
+
+    /// Blocks until it has rung. After `most` it rings by itself. Returns at once after [`close`](Self::close).
     pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) {
         let Some(bell) = self.rung.get(pool) else { return };
         let mut inner = self.lock();
-        self.rests(&mut inner, pool, true);
+        let sleeps = |inner: &mut Inner, more: bool| {
+            if let Some(asleep) = inner.asleep.get_mut(pool) {
+                *asleep = if more { *asleep + 1 } else { asleep.saturating_sub(1) };
+            }
+        };
+        sleeps(&mut inner, true);
         while !inner.rung.get(pool).copied().unwrap_or(true) && !inner.closed {
             inner = match most {
                 None => bell.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(most) => {
                     let (mut inner, waited) = bell.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
-                    if waited.timed_out() {
-                        self.rests(&mut inner, pool, false);
-                        return;
+                    if waited.timed_out()
+                        && let Some(rung) = inner.rung.get_mut(pool)
+                    {
+                        *rung = true;
                     }
                     inner
                 }
             };
         }
-        if let Some(rung) = inner.rung.get_mut(pool) {
-            *rung = false;
-        }
-        self.rests(&mut inner, pool, false);
-    }
-
-    /// Somebody goes to sleep, or wakes.
-    fn rests(&self, inner: &mut Inner, pool: usize, rests: bool) {
-        let count = |number: &mut usize| *number = if rests { *number + 1 } else { number.saturating_sub(1) };
-        count(&mut inner.idle);
-        inner.asleep.get_mut(pool).map(count);
-        if rests && inner.awaited {
-            self.idle.notify_all();
-        }
-    }
-
-    /// A claimer that waits elsewhere comes or goes.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn idle_elsewhere(&self, idle: bool) {
-        let mut inner = self.lock();
-        // It belongs to no pool.
-        self.rests(&mut inner, usize::MAX, idle);
-    }
-
-    /// Blocks until somebody waits to be woken. False once the bell is closed.
-    pub(crate) fn somebody_idle(&self) -> bool {
-        let mut inner = self.lock();
-        while inner.idle == 0 && !inner.closed {
-            inner.awaited = true;
-            inner = self.idle.wait(inner).unwrap_or_else(PoisonError::into_inner);
-            inner.awaited = false;
-        }
-        !inner.closed
+        sleeps(&mut inner, false);
     }
 
     /// Wakes everybody, for good.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.rung.iter().for_each(Condvar::notify_all);
-        self.idle.notify_all();
     }
 }
 
@@ -124,12 +98,20 @@ mod tests {
     #[test]
     fn a_ring_that_comes_too_early_is_kept() {
         let bell = Bell::new(2);
+        assert!(bell.take(0) && bell.take(1), "it has rung at the start");
         bell.ring(1);
-        bell.wait(0, Some(Duration::from_millis(1)));
+        assert!(!bell.take(0), "each pool hears its own");
         bell.wait(1, None);
-        bell.wait(1, Some(Duration::from_millis(1)));
+        assert!(bell.take(1) && !bell.take(1), "one ring is heard once");
         bell.close();
         bell.wait(1, None);
-        assert!(!bell.somebody_idle());
+    }
+
+    #[test]
+    fn a_wait_that_is_over_counts_as_a_ring() {
+        let bell = Bell::new(1);
+        bell.take(0);
+        bell.wait(0, Some(Duration::from_millis(1)));
+        assert!(bell.take(0));
     }
 }

@@ -6,15 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::batch::{Ends, MOST, Shelf};
-use super::bell::Bell;
+use super::calls::Calls;
 use super::config::Owner;
 use super::late::Hold;
 use crate::enqueue::{tell_discarded, tell_limited};
 use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
 use crate::periodic::Ticker;
 use crate::signal::SignalKind;
-#[cfg(feature = "tokio")]
-use crate::store::{Answer, Query};
 use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
 use crate::task::Stopped;
 use crate::time::monotonic;
@@ -42,9 +40,7 @@ pub(crate) struct Crew {
     /// Names of the async tasks, which plain workers leave alone.
     pub(crate) async_tasks: Vec<String>,
     runs_async: bool,
-    pub(crate) bell: Bell,
-    #[cfg(feature = "tokio")]
-    pub(crate) async_bell: tokio::sync::Notify,
+    pub(crate) calls: Arc<Calls>,
     stopping: AtomicBool,
     /// The names of the plain workers, and their pools.
     pub(super) names: Vec<(Arc<str>, usize)>,
@@ -119,12 +115,10 @@ impl Crew {
             owner,
             ticker,
             queues: pools.iter().flat_map(|pool| pool.queues.iter().cloned()).collect(),
-            bell: Bell::new(pools.len()),
+            calls: Arc::new(Calls::new(pools.iter().map(|pool| pool.queues.clone()).collect(), async_tasks.clone())),
             pools,
             async_tasks,
             runs_async,
-            #[cfg(feature = "tokio")]
-            async_bell: tokio::sync::Notify::new(),
             stopping: AtomicBool::new(false),
             workers: names.len(),
             names,
@@ -147,9 +141,8 @@ impl Crew {
     /// Nothing more is claimed from here on.
     pub(crate) fn stop_claiming(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.bell.close();
-        #[cfg(feature = "tokio")]
-        self.async_bell.notify_one();
+        self.calls.bell.close();
+        self.calls.call_async();
         self.ticker.wake();
         self.executor.storage.wake();
     }
@@ -166,21 +159,27 @@ impl Crew {
         changed
     }
 
-    /// The next job for a worker: one that was claimed with others, or one of a new claim, which takes more than one of
-    /// `many`.
+    /// The next job for a worker: one that was claimed with others, or, if the bell has rung since somebody claimed last, one
+    /// of a new claim, which takes more than one of `many`.
     pub(crate) fn next_job(
         &self,
         number: usize,
         many: impl FnOnce() -> Tasks,
     ) -> Result<Option<Claimed>, StorageError> {
-        // A claim that names no queue takes from all of them.
-        let Some(pool) = self.pools.get(number).filter(|pool| !pool.queues.is_empty()) else { return Ok(None) };
+        let Some(pool) = self.pools.get(number) else { return Ok(None) };
+        if !self.is_stuck()
+            && let Some(job) = pool.shelf.next()
+        {
+            return Ok(Some(job));
+        }
+        // In this order, so that the ring is heard by which a late body says that it has returned. A claim that names no queue
+        // takes from all of them.
+        if !self.calls.bell.take(number) || pool.queues.is_empty() {
+            return Ok(None);
+        }
         if self.is_stuck() {
             self.clear_shelf();
             return Ok(None);
-        }
-        if let Some(job) = pool.shelf.next() {
-            return Ok(Some(job));
         }
         let most = u32::try_from(MOST).unwrap_or(1);
         let (claimed, more) = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many())?;
@@ -191,26 +190,10 @@ impl Crew {
             pool.shelf.put(claimed);
             if more {
                 // For the next one who sleeps.
-                self.bell.ring(number);
+                self.calls.bell.ring(number);
             }
         }
         Ok(first)
-    }
-
-    /// Wakes the claimer of async tasks if there is something for it.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(clippy::unused_self, reason = "it has somebody to call where there is a runtime")
-    )]
-    pub(crate) fn call_async(&self) {
-        #[cfg(feature = "tokio")]
-        if self.runs_async {
-            let query = Query::Counts { queues: self.queues.clone(), tasks: self.async_tasks.clone() };
-            let waits = self.executor.storage.read(query);
-            if !matches!(waits, Ok(Answer::Counts(counts)) if counts.queued == 0) {
-                self.async_bell.notify_one();
-            }
-        }
     }
 
     /// All queues, those of another pool first each time, so that none takes all places for async tasks.

@@ -4,6 +4,7 @@
 mod asynchronous;
 mod batch;
 mod bell;
+mod calls;
 mod config;
 mod crew;
 mod health;

@@ -209,3 +209,33 @@ impl IntoFuture for Stopping {
         WaitForStop(self)
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use crate::Huey;
+    use crate::store::{Commit, Memory, Outcome, Transition};
+    use crate::testing::{job_id, new_job};
+
+    #[test]
+    fn jobs_that_come_one_by_one_are_claimed_once_each_and_nobody_looks_in_vain() -> crate::Result<()> {
+        let huey = Huey::builder().open(Memory::new())?;
+        let consumer = huey.consumer().workers(2).start()?;
+        let crew = consumer.crew.clone().ok_or_else(|| crate::Error::damaged("it has no crew"))?;
+        let storage = &crew.executor.storage;
+        let Outcome::Reserved { first, salt, .. } =
+            storage.commit(Transition::Reserve { count: 9 }, Commit::RELAXED)?
+        else {
+            return Err(crate::Error::damaged("no counters"));
+        };
+        consumer.wait_idle()?;
+        for counter in first..first + 9 {
+            let job = new_job(job_id(storage.clock().now(), counter, salt));
+            storage.commit(Transition::enqueue(vec![job]), Commit::RELAXED)?;
+            consumer.wait_idle()?;
+        }
+        // Beside one for what was there before the start.
+        assert!((9..=10).contains(&crew.claims()), "{} claims", crew.claims());
+        drop(crew);
+        consumer.shutdown().wait()
+    }
+}

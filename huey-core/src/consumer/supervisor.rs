@@ -10,7 +10,7 @@ use super::running::{ConsumerHandle, Done};
 use super::{late, worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::Stopper;
-use crate::store::{CHORD, Commit, Transition, Version};
+use crate::store::{CHORD, Commit, OnWork, Transition, Version};
 use crate::task::Durability;
 use crate::time::{Timestamp, monotonic};
 
@@ -51,6 +51,11 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), pools, async_tasks, names, runs_async));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
+    let listener: Arc<OnWork> = {
+        let calls = Arc::clone(&crew.calls);
+        Arc::new(move |roused| calls.call(roused))
+    };
+    crew.executor.storage.on_work(Arc::downgrade(&listener));
     let done = Arc::new(Done::default());
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
     for (name, pool) in &crew.names {
@@ -78,7 +83,10 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     if periodic {
         spawn(&crew, &"huey-ticker".into(), move |crew, _| ticker.keep_time(&|| !crew.is_stopping()))?;
     }
-    spawn(&crew, &"huey-scheduler".into(), |crew, _| schedule(crew))?;
+    spawn(&crew, &"huey-scheduler".into(), move |crew, _| {
+        schedule(crew);
+        drop(listener);
+    })?;
     Ok(handle)
 }
 
@@ -127,14 +135,13 @@ fn spawn(crew: &Arc<Crew>, name: &Arc<str>, body: impl FnOnce(&Arc<Crew>, &Arc<s
     Ok(())
 }
 
-/// Wakes who sleeps whenever something has changed or a job is due. Sleeps itself while nobody does, since who works
-/// looks for more by itself.
-fn schedule(crew: &Arc<Crew>) {
+/// Keeps the time for scheduled jobs.
+fn schedule(crew: &Crew) {
     let mut seen = Version::default();
-    while crew.bell.somebody_idle() {
-        seen = crew.executor.storage.wait_work(seen, Timestamp::MAX);
-        crew.bell.ring_all();
-        crew.call_async();
+    while !crew.is_stopping()
+        && let Some(now) = crew.executor.storage.wait_due(seen, Timestamp::MAX)
+    {
+        seen = now;
     }
 }
 

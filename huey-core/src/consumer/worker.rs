@@ -23,11 +23,11 @@ pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, pool: usize) {
     while !crew.is_stopping() {
         match hand.turn() {
             Ok(Turn::Ran) => pause = FIRST_PAUSE,
-            Ok(Turn::Nothing) => crew.bell.wait(pool, None),
+            Ok(Turn::Nothing) => crew.calls.bell.wait(pool, None),
             Ok(Turn::Replaced) | Err(StorageError::Closed) => break,
             Err(error) => {
                 tracing::error!(worker = %name, %error, "nothing could be claimed; trying again");
-                crew.bell.wait(pool, Some(pause));
+                crew.calls.bell.wait(pool, Some(pause));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
@@ -73,11 +73,11 @@ impl Hand<'_> {
         let place = match self.crew.back(place) {
             Back::InTime(place) => place,
             Back::Late { needed: true } => {
-                self.crew.bell.ring_all();
+                self.crew.calls.bell.ring_all();
                 return Ok(Turn::Ran);
             }
             Back::Late { needed: false } => {
-                self.crew.bell.ring_all();
+                self.crew.calls.bell.ring_all();
                 return Ok(Turn::Replaced);
             }
         };

@@ -36,7 +36,7 @@ pub(crate) use item::{Effect, Item, Key};
 pub(crate) use linger::let_go_of;
 pub(crate) use place::Place;
 pub(crate) use query::answer;
-pub(crate) use state::{Inherited, State};
+pub(crate) use state::{Inherited, Rouse, State};
 pub(crate) use unique::free as free_keys;
 pub(crate) use values::drop_late as drop_values;
 #[cfg(all(test, feature = "testing"))]

@@ -104,7 +104,15 @@ pub(crate) struct State {
     /// Set by every change that a waiting consumer or caller may care for.
     pub(crate) stirred: bool,
     /// Set by those of them that can let a job be claimed.
-    pub(crate) roused: bool,
+    pub(crate) roused: Option<Rouse>,
+}
+
+/// The jobs that may be claimed and could not be before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rouse {
+    /// Of one queue and one task.
+    Lane(u32, u32),
+    All,
 }
 
 /// What a state that is read back after a failure takes over from the one that was lost: what the process has told
@@ -183,7 +191,6 @@ impl State {
         while let Some(counter) = self.ready.first_due(now) {
             self.unlist(counter);
             self.list(counter);
-            self.rouse();
         }
         self.limits.ring(now);
         self.wake();
@@ -206,10 +213,12 @@ impl State {
 
     pub(crate) fn release(&mut self, counter: u64) {
         if self.held.remove(&counter) {
-            self.parting.remove(&counter);
+            if self.parting.remove(&counter) {
+                self.rouse();
+            }
             self.list(counter);
             self.wake();
-            self.rouse();
+            self.stir();
             if let Some(behind) = self.behind.remove(&counter) {
                 self.release(behind);
             }
@@ -237,6 +246,7 @@ impl State {
             (false, true) => Listed::Limited,
             (false, false) => Listed::Ready,
         };
+        self.stirred = true;
         if due {
             self.ready.add_due(&item);
             let tally = self.tallies.entry((item.queue, item.task)).or_default();
@@ -246,20 +256,32 @@ impl State {
             let limited = self.is_rate_limited(counter);
             self.tallies.entry((item.queue, item.task)).or_default().limited += u64::from(limited);
         } else {
-            self.ready.add_ready(&item);
+            self.add_ready(&item);
         }
-        self.rouse();
     }
 
-    /// Something changed by which a job may be claimed that could not be before.
+    /// Puts a job in its lane.
+    fn add_ready(&mut self, item: &WorkItem) {
+        self.ready.add_ready(item);
+        let lane = Rouse::Lane(item.queue, item.task);
+        self.stirred = true;
+        self.roused = match self.roused {
+            Some(other) if other != lane => Some(Rouse::All),
+            _ => Some(lane),
+        };
+    }
+
+    /// Something changed by which a job of any kind may be claimed that could not be before.
     pub(crate) fn rouse(&mut self) {
-        (self.stirred, self.roused) = (true, true);
+        (self.stirred, self.roused) = (true, Some(Rouse::All));
     }
 
     /// A job was claimed or has ended. That lets no other be claimed, unless it is one beside which none may run.
     fn stir(&mut self) {
         self.stirred = true;
-        self.roused |= !self.suspects.is_empty();
+        if !self.suspects.is_empty() {
+            self.rouse();
+        }
     }
 
     fn unlist(&mut self, counter: u64) {

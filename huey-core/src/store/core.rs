@@ -11,11 +11,11 @@ use super::batch::{Batch, Frames};
 use super::journal::{Flushed, Journal, Syncer, WithBatch, fault};
 use super::log::{ENTRY_LIMIT, Entry, Log, LogError, Medium};
 use super::replay::{Replayed, replay};
-use super::storage::{Answer, Commit, Query, StorageError, StorageOptions};
+use super::storage::{Answer, Commit, Query, Roused, StorageError, StorageOptions};
 use super::transition::{Outcome, Transition};
 use super::watch::Stir;
 use crate::error::Error;
-use crate::machine::{self, Effect, Inherited, Item, Phase, State};
+use crate::machine::{self, Effect, Inherited, Item, Phase, Rouse, State};
 use crate::task::Durability;
 use crate::time::{Timestamp, monotonic};
 
@@ -215,7 +215,12 @@ impl<L: Log> Core<L> {
 
     /// What changed since the last call that a waiter may care for.
     pub(crate) fn take_stir(&mut self) -> Stir {
-        Stir { any: std::mem::take(&mut self.state.stirred), work: std::mem::take(&mut self.state.roused) }
+        let names = &self.state.names;
+        let work = self.state.roused.take().map(|rouse| match rouse {
+            Rouse::Lane(queue, task) => Roused::Lane { queue: names.text(queue), task: names.text(task) },
+            Rouse::All => Roused::All,
+        });
+        Stir { any: std::mem::take(&mut self.state.stirred), work, sooner: false }
     }
 
     pub(crate) fn next_due(&self) -> Timestamp {

@@ -3,7 +3,7 @@
 use crate::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use crate::sync::mpsc::channel;
 use crate::sync::thread::JoinHandle;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, RwLock, Weak};
 use std::io::Write;
 
 use super::announcer::{announce_loop, call_back};
@@ -15,17 +15,14 @@ use super::findings::Findings;
 use super::log::Medium;
 use super::settlement::{Settlement, Verdict};
 use super::shared::{Life, Reply, Request, Shared, open_core};
-use super::storage::{Answer, Commit, Done, Query, Storage, StorageError, StorageOptions, Version};
+use super::storage::{Answer, Commit, Done, OnWork, Query, Storage, StorageError, StorageOptions, Version};
 use super::transition::{Outcome, Transition};
-use super::watch::{Stir, Watch};
+use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::process::Process;
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp, monotonic};
-
-/// Everybody is to look again.
-const ALL: Stir = Stir { any: true, work: true };
 
 /// Opens the log that `medium` holds and keeps jobs in it.
 ///
@@ -48,7 +45,8 @@ impl<M: Medium> Engine<M> {
             core: Mutex::new(Life::Alive(Box::new(core))),
             watermark,
             watch: Watch::default(),
-            work: Watch::default(),
+            sooner: Watch::default(),
+            listeners: RwLock::default(),
             begun: Mutex::default(),
             next_due: AtomicI64::new(i64::MIN),
             closed: AtomicBool::new(false),
@@ -59,7 +57,7 @@ impl<M: Medium> Engine<M> {
         let wake = Arc::downgrade(&shared);
         let on_move: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
             if let Some(shared) = wake.upgrade() {
-                shared.stir(ALL);
+                shared.wake();
             }
         });
         shared.options.clock.on_move(Arc::downgrade(&on_move));
@@ -168,12 +166,18 @@ impl<M: Medium> Storage for Engine<M> {
         self.shared().map_or(since, |shared| shared.wait(&shared.watch, since, until))
     }
 
-    fn wait_work(&self, since: Version, until: Timestamp) -> Version {
-        self.shared().map_or(since, |shared| shared.wait(&shared.work, since, until))
+    fn wait_due(&self, since: Version, until: Timestamp) -> Option<Version> {
+        let shared = self.shared().ok()?;
+        let version = shared.wait(&shared.sooner, since, until);
+        (!shared.closed.load(Ordering::SeqCst)).then_some(version)
+    }
+
+    fn on_work(&self, listener: Weak<OnWork>) {
+        self.shared.on_work(listener);
     }
 
     fn wake(&self) {
-        self.shared.stir(ALL);
+        self.shared.wake();
     }
 
     fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError> {
@@ -235,7 +239,7 @@ impl<M: Medium> Storage for Engine<M> {
             let (done, outcome, _) = shared.announced(one);
             call_back(done, outcome);
         }
-        shared.stir(ALL);
+        shared.stir_all();
         synced
     }
 

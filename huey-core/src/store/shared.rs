@@ -2,7 +2,7 @@
 
 use crate::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use crate::sync::mpsc::Sender;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::barrier::{Announcement, Errand, Watermark, lock, panic_text};
 use super::begun::Begun;
 use super::core::{Answered, Core, Served};
 use super::log::{LogError, Medium, Running};
-use super::storage::{Commit, Done, StorageError, StorageOptions, Version};
+use super::storage::{Commit, Done, OnWork, Roused, StorageError, StorageOptions, Version};
 use super::transition::{Outcome, Transition};
 use super::watch::{Stir, Watch};
 use crate::error::{Error, Result};
@@ -48,9 +48,11 @@ pub(super) struct Shared<M: Medium> {
     pub(super) inbox: Mutex<Vec<Request>>,
     pub(super) core: Mutex<Life<M::Log>>,
     pub(super) watermark: Watermark,
-    /// Counts all changes, and those by which a job may be claimed.
+    /// Counts all changes, and those by which the next job is due sooner.
     pub(super) watch: Watch,
-    pub(super) work: Watch,
+    pub(super) sooner: Watch,
+    /// Those who are told of what may be claimed.
+    pub(super) listeners: RwLock<Vec<Weak<OnWork>>>,
     /// The attempts that run.
     pub(super) begun: Mutex<Begun>,
     /// When the next scheduled job is due, in microseconds.
@@ -151,7 +153,7 @@ impl<M: Medium> Shared<M> {
                 Life::Failed { error: error.to_string(), again: monotonic() + pause, pause, inherited }
             }
         };
-        self.stir(Stir { any: true, work: true });
+        self.stir_all();
     }
 
     /// The log failed. It is dropped here, so that it can be opened again.
@@ -172,14 +174,43 @@ impl<M: Medium> Shared<M> {
         self.watermark.ask_to_serve();
     }
 
-    /// Wakes those who wait for such a change.
+    /// Tells those who are to hear of such a change.
     pub(super) fn stir(&self, stir: Stir) {
-        if stir.work {
-            self.work.bump();
+        if let Some(work) = stir.work {
+            let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+            for listener in listeners.iter().filter_map(Weak::upgrade) {
+                listener(&work);
+            }
+        }
+        if stir.sooner {
+            self.sooner.bump();
         }
         if stir.any {
             self.watch.bump();
         }
+    }
+
+    /// Ends all waits.
+    pub(super) fn wake(&self) {
+        self.stir(Stir { any: true, work: None, sooner: true });
+    }
+
+    /// Everybody is to look again.
+    pub(super) fn stir_all(&self) {
+        self.stir(Stir { any: true, work: Some(Roused::All), sooner: true });
+    }
+
+    pub(super) fn on_work(&self, listener: Weak<OnWork>) {
+        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|known| known.strong_count() > 0);
+        listeners.push(listener);
+    }
+
+    /// What those who wait are to hear of since the last call.
+    fn take_stir(&self, core: &mut Core<M::Log>) -> Stir {
+        let due = core.next_due().as_micros();
+        let sooner = due < self.next_due.swap(due, Ordering::SeqCst);
+        Stir { sooner, ..core.take_stir() }
     }
 
     /// Serves everything in the inbox. Whoever holds the lock does it for all.
@@ -199,11 +230,10 @@ impl<M: Medium> Shared<M> {
         let served = self.with_core(life, |core| {
             let last = core.last();
             let served = core.serve(work.into_iter(), now, &mut answers);
-            self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
             if core.last() != last {
                 self.watermark.written();
             }
-            stir = core.take_stir();
+            stir = self.take_stir(core);
             served
         });
         let unanswered = match served {
@@ -303,9 +333,8 @@ impl<M: Medium> Shared<M> {
         let mut life = lock(&self.core);
         let Life::Alive(core) = &mut *life else { return Timestamp::MAX };
         core.promote(now);
-        let stir = core.take_stir();
+        let stir = self.take_stir(core);
         let due = core.next_due();
-        self.next_due.store(due.as_micros(), Ordering::SeqCst);
         drop(life);
         self.stir(stir);
         due
@@ -332,8 +361,7 @@ impl<M: Medium> Shared<M> {
         let mut life = lock(&self.core);
         if let Life::Alive(core) = &mut *life {
             how(core, counters);
-            self.next_due.store(core.next_due().as_micros(), Ordering::SeqCst);
-            let stir = core.take_stir();
+            let stir = self.take_stir(core);
             drop(life);
             self.stir(stir);
         }

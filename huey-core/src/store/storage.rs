@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -267,6 +267,24 @@ pub struct QueueInfo {
     pub counts: Counts,
 }
 
+/// Which jobs may be claimed that could not be before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Roused {
+    /// Some of one task in one queue.
+    Lane {
+        /// The queue.
+        queue: Arc<str>,
+        /// The task.
+        task: Arc<str>,
+    },
+    /// Perhaps some of any.
+    All,
+}
+
+/// Called after jobs may be claimed that could not be before. It must not block, nor call the storage.
+pub type OnWork = dyn Fn(&Roused) + Send + Sync;
+
 /// Called once a submitted transition has an outcome at its level.
 pub type Done = Box<dyn FnOnce(Result<Outcome, StorageError>) + Send>;
 
@@ -315,11 +333,15 @@ pub trait Storage: Send + Sync + 'static {
     /// scheduled job is due, or `until` has come, and says up to what has happened now. May return early.
     fn wait(&self, since: Version, until: Timestamp) -> Version;
 
-    /// As [`wait`](Storage::wait), for what can let a job be claimed: those that were claimed and those that ended need
-    /// not end it. Its versions are not those of the other.
-    fn wait_work(&self, since: Version, until: Timestamp) -> Version {
-        self.wait(since, until)
-    }
+    /// Keeps the time: as long as somebody is in here, scheduled jobs may be claimed once they are due. Returns at `until`,
+    /// or after a [`wake`](Storage::wake) that came after `since`, and may return early; `None` once the storage is closed.
+    /// Its versions are not those of [`wait`](Storage::wait).
+    fn wait_due(&self, since: Version, until: Timestamp) -> Option<Version>;
+
+    /// Calls `listener`, as long as it lives, after every change by which jobs may be claimed that could not be before: on
+    /// the thread that made the change, or on one of the storage's. Of jobs that were claimed and of those that ended it need
+    /// not hear; nor of scheduled ones that are due, while nobody [keeps the time](Storage::wait_due).
+    fn on_work(&self, listener: Weak<OnWork>);
 
     /// Makes every [`wait`](Storage::wait) return.
     fn wake(&self);

@@ -12,7 +12,7 @@ use super::log::{Log, Medium};
 use super::new_job::{Body, NewJob};
 use super::replay::replay;
 use super::settlement::{Settlement, Verdict};
-use super::storage::{Commit, StorageOptions};
+use super::storage::{Commit, Roused, StorageOptions};
 use super::transition::{Outcome, Transition};
 use crate::machine::{Item, WorkItem};
 use crate::task::Durability;
@@ -224,16 +224,17 @@ fn who_waits_for_work_hears_of_what_can_be_claimed_and_not_of_claims_and_ends() 
         let stir = bench.core.take_stir();
         (stir.any, stir.work)
     };
+    let lane = Roused::Lane { queue: "default".into(), task: "send".into() };
     bench.serve([first, second]);
-    assert_eq!(stirred(&mut bench), (true, true));
+    assert_eq!(stirred(&mut bench), (true, Some(lane)));
     for left in [true, false] {
         let (queues, keep) = (vec!["default".into()], Duration::ZERO);
         let claim = Transition::Claim { queues, tasks: Tasks::ALL, most: 1, many: Tasks::ALL, keep };
         let [claimed] = bench.serve([claim]);
         assert!(matches!(&claimed, Outcome::Claimed { more, .. } if *more == left), "{claimed:?}");
-        assert_eq!(stirred(&mut bench), (true, false));
+        assert_eq!(stirred(&mut bench), (true, None));
         bench.serve([complete(&claimed)]);
-        assert_eq!(stirred(&mut bench), (true, false));
+        assert_eq!(stirred(&mut bench), (true, None));
     }
 }
 

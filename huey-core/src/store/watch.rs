@@ -5,16 +5,18 @@ use crate::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::barrier::lock;
-use super::storage::Version;
+use super::storage::{Roused, Version};
 
 /// What changed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 #[must_use = "those who wait are to hear of it, once the lock is free"]
 pub(crate) struct Stir {
     /// Something that a consumer or a waiting caller may care for.
     pub(crate) any: bool,
-    /// Something by which a job may be claimed.
-    pub(crate) work: bool,
+    /// What may be claimed that could not be before.
+    pub(crate) work: Option<Roused>,
+    /// The next scheduled job is due sooner than before.
+    pub(crate) sooner: bool,
 }
 
 #[derive(Default)]

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::error::Result;
 use crate::id::JobId;
 use crate::store::{
-    Answer, Commit, Done, Findings, Lease, Memory, NewJob, Next, OpenStorage, Outcome, Query, Storage, StorageError,
-    StorageOptions, Transition, Verdict, Version,
+    Answer, Commit, Done, Findings, Lease, Memory, NewJob, Next, OnWork, OpenStorage, Outcome, Query, Storage,
+    StorageError, StorageOptions, Transition, Verdict, Version,
 };
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp};
@@ -141,6 +141,14 @@ impl Storage for Recorder {
 
     fn wait(&self, since: Version, until: Timestamp) -> Version {
         self.storage.wait(since, until)
+    }
+
+    fn wait_due(&self, since: Version, until: Timestamp) -> Option<Version> {
+        self.storage.wait_due(since, until)
+    }
+
+    fn on_work(&self, listener: Weak<OnWork>) {
+        self.storage.on_work(listener);
     }
 
     fn wake(&self) {

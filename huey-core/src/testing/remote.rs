@@ -1,7 +1,7 @@
 //! A storage behind a bad network.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,8 +10,8 @@ use super::random::Random;
 use crate::codec;
 use crate::id::JobId;
 use crate::store::{
-    Answer, Commit, Done, Findings, Lease, Outcome, Query, Settlement, Storage, StorageError, Transition, Verdict,
-    Version,
+    Answer, Commit, Done, Findings, Lease, OnWork, Outcome, Query, Settlement, Storage, StorageError, Transition,
+    Verdict, Version,
 };
 use crate::task::Durability;
 use crate::time::{Clock, Timestamp};
@@ -189,9 +189,13 @@ impl Storage for Remote {
         self.server.wait(since, until)
     }
 
-    fn wait_work(&self, since: Version, until: Timestamp) -> Version {
+    fn wait_due(&self, since: Version, until: Timestamp) -> Option<Version> {
         self.deliver(true);
-        self.server.wait_work(since, until)
+        self.server.wait_due(since, until)
+    }
+
+    fn on_work(&self, listener: Weak<OnWork>) {
+        self.server.on_work(listener);
     }
 
     fn wake(&self) {

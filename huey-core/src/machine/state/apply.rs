@@ -355,9 +355,9 @@ mod tests {
             state.homes.open(1);
             let work = WorkItem { phase: Phase::Running, crashes, crash_limit: 3, ..WorkItem::unknown(7) };
             state.apply(&Effect::Put(Item::Work(work)), Place::new(1, 0, 20));
-            state.roused = false;
+            state.roused = None;
             state.apply(&Effect::Drop(Key::Job(7)), Place::new(1, 20, 20));
-            assert_eq!(state.roused, roused, "after {crashes} crashes");
+            assert_eq!(state.roused.is_some(), roused, "after {crashes} crashes");
         }
     }
 }

@@ -10,7 +10,7 @@ impl State {
         self.unlist(counter);
         self.limits.begin_wait(counter, wait);
         self.list(counter);
-        self.rouse();
+        self.stirred = true;
         self.wake();
     }
 
@@ -25,8 +25,7 @@ impl State {
                 let tally = self.tallies.entry((item.queue, item.task)).or_default();
                 tally.limited = tally.limited.saturating_sub(1);
             }
-            self.ready.add_ready(&item);
-            self.rouse();
+            self.add_ready(&item);
         }
     }
 

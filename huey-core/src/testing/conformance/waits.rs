@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::kit::{Kit, RELAXED, SYNCED, complete, retry};
 use super::{Check, Subject};
 use crate::id::JobId;
 use crate::state::JobState;
-use crate::store::{Claimed, Commit, Outcome, Settlement, StorageError, Transition, Version};
+use crate::store::{Claimed, Commit, OnWork, Outcome, Roused, Settlement, StorageError, Transition, Version};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -17,7 +18,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "a wait ends with a change, also one between looking and waiting", run: wait_change },
     Check { name: "a wait ends when a job is due", run: wait_due },
     Check { name: "a wait ends when it is told to", run: wait_wake },
-    Check { name: "what can be claimed ends a wait for work", run: wait_work },
+    Check { name: "who keeps the time hears when it is woken, and that the storage is closed", run: wait_due_wake },
+    Check { name: "what may be claimed is told of", run: on_work },
     Check { name: "a held job is not given out before it is released", run: hold_new },
     Check { name: "an end is shown before it is announced, and a retry not given out", run: hold_end },
     Check { name: "a submitted transition happens, and is answered exactly once", run: submit },
@@ -99,9 +101,12 @@ fn wait_wake(subject: &dyn Subject) {
     assert!(kit.storage.wait(before, Timestamp::MAX) > before);
 }
 
-fn wait_work(subject: &dyn Subject) {
+fn on_work(subject: &dyn Subject) {
     let kit = Kit::new(subject);
-    let changes: [&dyn Fn(); 4] = [
+    let (tell, told) = channel();
+    let listener: Arc<OnWork> = Arc::new(move |roused| drop(tell.send(roused.clone())));
+    kit.storage.on_work(Arc::downgrade(&listener));
+    let changes: [&dyn Fn(); 3] = [
         &|| {
             kit.add(|_| ());
         },
@@ -113,15 +118,33 @@ fn wait_work(subject: &dyn Subject) {
             let claimed = kit.claim_one();
             kit.settle(claimed.lease, retry(10));
             kit.clock.set(kit.now() + Duration::from_secs(10));
+            kit.storage.wait_due(Version::default(), kit.now());
         },
-        &|| kit.storage.wake(),
     ];
+    let job = kit.job();
     for change in changes {
-        let before = kit.storage.wait_work(Version::default(), kit.now());
+        while told.try_recv().is_ok() {}
         change();
-        // With nothing missed this returns at once, and else never.
-        assert!(kit.storage.wait_work(before, Timestamp::MAX) > before);
+        // It comes at once, and else never.
+        match told.recv() {
+            Ok(Roused::Lane { queue, task }) => assert_eq!((&*queue, &*task), (&*job.queue, &*job.task)),
+            told => assert_eq!(told, Ok(Roused::All)),
+        }
     }
+    drop(listener);
+    kit.add(|_| ());
+    while told.try_recv().is_ok() {}
+    assert!(told.recv().is_err(), "one who listens no more is told nothing");
+}
+
+fn wait_due_wake(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let before = kit.storage.wait_due(Version::default(), kit.now());
+    assert!(before.is_some());
+    kit.storage.wake();
+    assert!(kit.storage.wait_due(before.unwrap_or_default(), Timestamp::MAX) > before);
+    kit.storage.close().expect("it closes");
+    assert_eq!(kit.storage.wait_due(Version::default(), Timestamp::MAX), None);
 }
 
 /// Claims until something comes: a release may be on its way.
