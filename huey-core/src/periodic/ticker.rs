@@ -76,8 +76,12 @@ impl Ticker {
 
     /// Takes a turn whenever a tick has come, until `go_on` says no; [`wake`](Self::wake) makes it ask.
     pub(crate) fn keep_time(&self, go_on: &dyn Fn() -> bool) {
-        while go_on() {
+        loop {
+            // In this order: who stops it says so first, and rings then.
             let heard = *lock(&self.bell.rings);
+            if !go_on() {
+                return;
+            }
             let next = self.turn(go_on).unwrap_or_else(|error| {
                 if !error.is_closed() {
                     tracing::error!(%error, "the schedules could not be looked at; trying again");
