@@ -11,7 +11,7 @@ use huey::{BoxError, Durability, HueyBuilder};
 
 use crate::args::Args;
 use crate::backlog::Queue;
-use crate::enqueue::{carry, load};
+use crate::enqueue::{MANY, carry, load};
 use crate::figure::Figure;
 use crate::place::Place;
 use crate::raw;
@@ -24,6 +24,17 @@ pub(crate) fn enqueue(args: &Args) -> Result<Vec<Figure>, BoxError> {
     let huey = place.open_with(untimed)?;
     for _ in 0..args.times() {
         let _ = carry::enqueue(&huey, load())?;
+    }
+    huey.close()?;
+    Ok(Vec::new())
+}
+
+/// Jobs put in so many at a time.
+pub(crate) fn bulk(args: &Args) -> Result<Vec<Figure>, BoxError> {
+    let place = Place::new(args.work())?;
+    let huey = place.open_with(untimed)?;
+    for _ in 0..args.times() / MANY {
+        let _ = carry::map(&huey, (0..MANY).map(|_| load()))?;
     }
     huey.close()?;
     Ok(Vec::new())

@@ -12,7 +12,7 @@ const RELAXED: u32 = 100_000;
 const SYNCED: u32 = 1_500;
 const CALLERS: u32 = 64;
 /// Jobs in one bulk.
-const MANY: u32 = 1_000;
+pub(crate) const MANY: u32 = 1_000;
 
 #[task]
 pub(crate) fn carry(load: Vec<u8>) {

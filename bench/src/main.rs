@@ -52,6 +52,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
 /// What is no measurement of its own: see [`count`]; and what needs a process of its own.
 const COUNTED: &[(&str, Scenario)] = &[
     ("count-enqueue", count::enqueue),
+    ("count-bulk", count::bulk),
     ("count-drain", count::drain),
     ("count-raw", count::raw_inserts),
     ("memory-of-sled", backlog::raw_memory),

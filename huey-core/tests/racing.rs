@@ -198,7 +198,7 @@ fn tick(storage: &dyn Storage, job: &NewJob, how: Commit) -> Option<Vec<Placed>>
             seen,
             upto: seen + Duration::from_secs(1),
             newest: None,
-            tasks: vec![job.task.clone()],
+            tasks: vec![job.task.to_string()],
             overlap: Overlap::Allow,
             jobs: vec![job.clone()],
         };

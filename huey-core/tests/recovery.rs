@@ -334,7 +334,7 @@ fn a_synced_job_that_ends_when_it_is_picked_up_stays_ended_through_a_power_cut()
     let all = jobs(&*storage, 1, 10);
     storage.commit(enqueue(&all), SYNCED).unwrap();
     let mark = Some(Revocation::Once);
-    storage.commit(Transition::Revoke { task: all[0].task.clone(), mark }, SYNCED).unwrap();
+    storage.commit(Transition::Revoke { task: all[0].task.to_string(), mark }, SYNCED).unwrap();
     let (queues, tasks, keep) = (vec!["default".into()], Tasks::Except(Vec::new()), Duration::from_secs(9));
     let claim = Transition::Claim { queues, tasks, most: 1, many: Tasks::ALL, keep };
     // Nothing that runs is taken back by a cut that takes back its claim, so a claim asks for no more than this.

@@ -108,7 +108,17 @@ pub(super) struct Flight {
     pub(super) afters: Vec<(usize, After)>,
 }
 
+/// For how many jobs room is made before the first comes: what their caller says of their number may be wrong.
+const ROOM: usize = 4096;
+
 impl Flight {
+    /// One that will have about so many jobs.
+    pub(super) fn with_room(many: usize) -> Self {
+        let many = many.min(ROOM);
+        let (landed, jobs, afters) = (Vec::with_capacity(many), Vec::with_capacity(many), Vec::with_capacity(many));
+        Self { landed, jobs, afters, ..Self::default() }
+    }
+
     pub(super) fn of_one(passed: Passed) -> Self {
         let mut flight = Self::default();
         flight.add(passed);
@@ -175,7 +185,9 @@ impl Flight {
 
     /// What the caller gets.
     pub(super) fn landed(self) -> Vec<Enqueued> {
-        self.landed.into_iter().flatten().collect()
+        let mut all = Vec::with_capacity(self.landed.len());
+        all.extend(self.landed.into_iter().flatten());
+        all
     }
 
     /// Takes out what is owed for one of the jobs to be stored, with its place among all.

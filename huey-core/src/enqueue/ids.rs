@@ -21,15 +21,19 @@ pub(super) struct Ids {
 
 impl Pipeline {
     pub(crate) fn next_id(&self, now: Timestamp) -> Result<JobId> {
-        match self.next_ids(now, 1)?.pop() {
-            Some(id) => Ok(id),
-            None => Err(Error::damaged("no id was set aside")),
-        }
+        let (first, salt) = self.next_counters(1)?;
+        Ok(JobId::new(now, first, salt))
     }
 
     /// Ids whose counters follow one another.
     pub(super) fn next_ids(&self, now: Timestamp, many: usize) -> Result<Vec<JobId>> {
         let many = many as u64;
+        let (first, salt) = self.next_counters(many)?;
+        Ok((first..first + many).map(|counter| JobId::new(now, counter, salt)).collect())
+    }
+
+    /// The first of so many counters, and the store's salt.
+    fn next_counters(&self, many: u64) -> Result<(u64, u32)> {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         if ids.end - ids.next < many {
             // Durable with the first job that carries one of them: the journal keeps the order.
@@ -41,6 +45,6 @@ impl Pipeline {
         }
         let first = ids.next;
         ids.next += many;
-        Ok((first..first + many).map(|counter| JobId::new(now, counter, ids.salt)).collect())
+        Ok((first, ids.salt))
     }
 }

@@ -15,6 +15,7 @@ mod registration;
 mod registry;
 mod replay;
 mod request;
+mod stage;
 mod tail;
 mod tick;
 

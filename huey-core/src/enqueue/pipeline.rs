@@ -1,53 +1,37 @@
 //! The way of every job into the queue: hooks, one commit, what follows it.
 
-use crate::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::any::Any;
+use crate::sync::{Arc, Mutex, OnceLock, Weak};
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::discard::{emit_discarded, tell_waiters};
-use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Staged, Unstaged, only, panic_text};
-use super::hook::{Decision, EnqueueHook};
+use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Unstaged, only};
+use super::hook::EnqueueHook;
 use super::ids::Ids;
 use super::immediate::{RunNow, run_now};
-use super::keys::{limits, unique_key};
-use super::registration::{Registered, Registration};
-use super::request::{EnqueueOutcome, EnqueueRequest};
+use super::registration::Registered;
+use super::request::EnqueueOutcome;
+use super::stage::Staging;
 use super::tail::Part;
-use crate::codec::{self, Bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
-use crate::job::{Choices, Head, Job, Origin, Terms};
+use crate::job::{Job, Origin};
 use crate::signal::{Signal, SignalKind, Signals, Waiters, WorkerMark};
-use crate::store::{
-    Answer, Body, Commit, Discarded, Limit, LimitKind, Missing, NewJob, Outcome, Placed, Query, Storage, StorageError,
-    Transition, UniqueKey,
-};
-use crate::task::{Definition, Delivery, Durability, Options, StoredArgs, Task};
+use crate::store::{Commit, Discarded, Outcome, Placed, Storage, StorageError};
+use crate::task::Options;
 
 /// What jobs pass on their way in. One for each open queue.
 pub(crate) struct Pipeline {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) waiters: Waiters,
-    hooks: Vec<Box<dyn EnqueueHook>>,
+    pub(super) hooks: Vec<Box<dyn EnqueueHook>>,
     /// What holds where nothing nearer says otherwise.
     pub(crate) defaults: Options,
     pub(super) ids: Mutex<Ids>,
     /// In immediate mode, who runs what was stored.
     pub(crate) run_now: OnceLock<Weak<dyn RunNow>>,
     /// Tasks whose arguments have been decoded back once.
-    proven: Mutex<HashSet<&'static str>>,
-}
-
-/// What became of a request at the hooks.
-enum Verdict {
-    Go,
-    Existing {
-        id: JobId,
-        /// The hook that pointed to it.
-        hook: &'static str,
-    },
+    pub(super) proven: Mutex<HashSet<&'static str>>,
 }
 
 impl Pipeline {
@@ -149,9 +133,11 @@ impl Pipeline {
 
     /// Stages jobs that are to be stored together. The first refusal refuses all.
     fn stage_many<T: Registered>(&self, jobs: impl IntoIterator<Item = Job<T>>) -> Result<Flight> {
-        let mut flight = Flight::default();
-        for (index, job) in jobs.into_iter().enumerate() {
-            match self.stage(job, Origin::Bulk, Part::default()) {
+        let jobs = jobs.into_iter();
+        let mut flight = Flight::with_room(jobs.size_hint().0);
+        let mut staging = Staging::of::<T>(self, Origin::Bulk);
+        for (index, job) in jobs.enumerate() {
+            match self.pass(staging.open(job, Part::default())) {
                 Ok(passed) => flight.add(passed),
                 Err(error) => {
                     let error = error.of_job(index);
@@ -165,55 +151,20 @@ impl Pipeline {
 
     /// Runs the hooks. A refusal and an existing job end here, with all that is owed.
     pub(super) fn stage<T: Registered>(&self, job: Job<T>, origin: Origin, part: Part) -> Result<Passed> {
-        let passed = self.open(job, origin, part).map_err(|Unstaged { error, after }| {
-            if let Some(after) = after {
-                self.refuse(*after, &error);
-            }
-            error
-        })?;
-        Ok(match passed {
-            Passed::Found(existing, after) => Passed::Existing(self.deduplicated(*after, existing)),
-            passed => passed,
-        })
+        self.pass(self.open(job, origin, part))
     }
 
-    /// Runs the hooks. What is owed for a refusal or an existing job is left to the caller.
-    pub(super) fn open<T: Registered>(&self, job: Job<T>, origin: Origin, part: Part) -> Result<Passed, Unstaged> {
-        let registration = T::REGISTRATION;
-        let Job { mut args, choices } = job;
-        let now = self.storage.clock().now();
-        let id = match part.id {
-            Some(id) => id,
-            None => self.next_id(now).map_err(Unstaged::from)?,
-        };
-        let mut terms = Terms::settle(choices, &registration.options().or(self.defaults), now);
-        let (mut writes, mut callbacks) = (Vec::new(), Vec::new());
-        let verdict = {
-            let mut request = EnqueueRequest {
-                id,
-                origin,
-                task: registration.task,
-                args: Some(&mut args as &mut dyn Any),
-                terms: &mut terms,
-                now,
-                writes: &mut writes,
-                callbacks: &mut callbacks,
-            };
-            self.run_hooks(registration, &mut request)
-        };
-        let after = After { callbacks, notice: Notice::new(id, registration.task.name, origin, &terms, now) };
-        let verdict = verdict.and_then(|verdict| match verdict {
-            Verdict::Go => Ok(Ok(self.pack(&args, (id, origin), &terms, writes, part)?)),
-            Verdict::Existing { id, hook } => {
-                self.check_existing(id, hook, registration.task)?;
-                self.await_level(terms.durability)?;
-                Ok(Err(id))
+    /// Does what is owed for a refusal or an existing job.
+    fn pass(&self, opened: Result<Passed, Unstaged>) -> Result<Passed> {
+        match opened {
+            Ok(Passed::Found(existing, after)) => Ok(Passed::Existing(self.deduplicated(*after, existing))),
+            Ok(passed) => Ok(passed),
+            Err(Unstaged { error, after }) => {
+                if let Some(after) = after {
+                    self.refuse(*after, &error);
+                }
+                Err(error)
             }
-        });
-        match verdict {
-            Ok(Ok(job)) => Ok(Passed::Staged(Box::new(Staged { job, after }))),
-            Ok(Err(existing)) => Ok(Passed::Found(existing, Box::new(after))),
-            Err(error) => Err(Unstaged { error, after: Some(Box::new(after)) }),
         }
     }
 
@@ -234,95 +185,6 @@ impl Pipeline {
         let notice = after.settle(&EnqueueOutcome::Existing(existing));
         self.announce(&notice, SignalKind::Deduplicated, existing, None);
         Enqueued { id: existing, is_new: false }
-    }
-
-    fn run_hooks(&self, registration: &'static Registration, request: &mut EnqueueRequest<'_>) -> Result<Verdict> {
-        let mut hooks: Vec<&dyn EnqueueHook> = self.hooks.iter().map(|hook| &**hook).collect();
-        if let Some(decorator) = registration.decorator {
-            decorator.each_hook(&mut |hook| hooks.push(hook));
-        }
-        hooks.extend(registration.hooks);
-        for hook in hooks {
-            let decided = catch_unwind(AssertUnwindSafe(|| hook.on_enqueue(request)));
-            let reason = match decided {
-                Ok(Ok(Decision::Go)) => continue,
-                Ok(Ok(Decision::Existing(id))) => return Ok(Verdict::Existing { id, hook: hook.name() }),
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => format!("it panicked: {}", panic_text(&*panic)),
-            };
-            return Err(refusal(hook.name(), registration.task.name, reason));
-        }
-        Ok(Verdict::Go)
-    }
-
-    /// What is stored. The first job of each task is decoded back: what serde writes, bincode cannot always read.
-    fn pack<T: Task>(
-        &self,
-        args: &T,
-        (id, origin): (JobId, Origin),
-        terms: &Terms,
-        writes: Vec<(String, Bytes)>,
-        part: Part,
-    ) -> Result<NewJob> {
-        let task = T::DEFINITION;
-        let bytes = codec::encode(args)?;
-        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(task.name);
-        if !proven {
-            codec::decode::<T>(&bytes).map_err(|error| {
-                let text = format!(
-                    "the arguments of `{}` can be written but not read back: {error}; a type whose form is only known \
-                     while it is read, such as `serde_json::Value` or an untagged enum, cannot be stored: pass it as a \
-                     `String`",
-                    task.name
-                );
-                Error::new(ErrorKind::Codec, text)
-            })?;
-            self.proven.lock().unwrap_or_else(PoisonError::into_inner).insert(task.name);
-        }
-        let unique = unique_key(terms, |rule| rule.of(args), task.lasting_name())?;
-        let mut limits = limits(terms, args, task.lasting_name())?;
-        // No time passes there in which so many may begin.
-        limits.retain(|limit| !(self.is_immediate() && matches!(limit.kind, LimitKind::Rate { .. })));
-        let stored = StoredArgs { task: task.name, form: task.form(), bytes: &bytes };
-        new_job(stored, (id, origin), terms, (unique, limits), writes, part)
-    }
-
-    /// What is stored of a step that fits no task of this program: as it is, past all hooks, to be parked when it is picked
-    /// up.
-    pub(super) fn pack_unfit(
-        &self,
-        stored: StoredArgs<'_>,
-        choices: Choices,
-        origin: Origin,
-        part: Part,
-    ) -> Result<Staged> {
-        let now = self.storage.clock().now();
-        let id = match part.id {
-            Some(id) => id,
-            None => self.next_id(now)?,
-        };
-        let terms = Terms::settle(choices, &self.defaults, now);
-        let notice = Notice::new(id, stored.task.to_owned(), origin, &terms, now);
-        let unique = unique_key(&terms, |_| None, stored.task)?;
-        let job = new_job(stored, (id, origin), &terms, (unique, Vec::new()), Vec::new(), part)?;
-        Ok(Staged { job, after: After { callbacks: Vec::new(), notice } })
-    }
-
-    /// A hook that points to a job which cannot stand for this one has refused it.
-    fn check_existing(&self, id: JobId, hook: &str, task: &Definition) -> Result<()> {
-        let reason = match self.storage.read(Query::Job(id))? {
-            Answer::Job(Ok(row)) if task.is_named(&row.task) => return Ok(()),
-            Answer::Job(Ok(row)) => format!("it pointed to {id}, which is a job of `{}`", row.task),
-            Answer::Job(Err(Missing::Gone)) => format!("it pointed to {id}, which is gone"),
-            _ => format!("it pointed to {id}, which never existed"),
-        };
-        Err(refusal(hook, task.name, reason))
-    }
-
-    /// Waits until what is already there is as durable as asked.
-    fn await_level(&self, durability: Durability) -> Result<()> {
-        self.storage.commit(Transition::Heartbeat(Vec::new()), Commit { durability, hold: false })?;
-        Ok(())
     }
 
     /// Tells everybody what came of a commit, and lets the jobs go.
@@ -428,37 +290,4 @@ impl Pipeline {
             progress: None,
         });
     }
-}
-
-fn refusal(hook: &str, task: &str, reason: String) -> Error {
-    let text = format!("the hook `{hook}` refused to enqueue `{task}`: {reason}");
-    Error::new(ErrorKind::Refused { hook: hook.to_owned(), reason }, text)
-}
-
-/// The job as it is stored.
-fn new_job(
-    stored: StoredArgs<'_>,
-    (id, origin): (JobId, Origin),
-    terms: &Terms,
-    (unique, limits): (Option<UniqueKey>, Vec<Limit>),
-    writes: Vec<(String, Bytes)>,
-    part: Part,
-) -> Result<NewJob> {
-    let head = Head::new(stored.form, origin, terms.retries, terms.timeout, terms.headers.clone());
-    Ok(NewJob {
-        id,
-        task: stored.task.to_owned(),
-        queue: terms.queue.clone().into_owned(),
-        priority: terms.priority,
-        run_at: terms.run_at,
-        expires: terms.expires,
-        durability: terms.durability,
-        at_most_once: terms.delivery == Delivery::AtMostOnce,
-        crash_limit: terms.crash_limit,
-        unique,
-        limits,
-        writes,
-        flow: part.flow,
-        body: Body { head: head.encode()?.into(), args: stored.bytes.to_vec().into(), rest: part.rest },
-    })
 }

@@ -143,16 +143,19 @@ pub(super) fn place(
 ) -> Result<Vec<Placed>, Refusal> {
     let gate = Gate { state, fetch, now };
     let mut placed = Vec::with_capacity(jobs.len());
+    decided.touched.reserve(jobs.len());
+    decided.effects.reserve(2 * jobs.len());
     for (index, job) in jobs.into_iter().enumerate() {
-        if job.id.salt() != state.salt || job.id.counter() >= state.reserved {
+        let counter = job.id.counter();
+        if job.id.salt() != state.salt || counter >= state.reserved {
             return Err(StorageError::Refused(format!("the id {} was not made for this store", job.id)));
         }
-        if state.work(job.id.counter()).is_some_and(|work| work.item.id(state.salt) != job.id) {
-            return Err(StorageError::Refused(format!("the id {} has the counter of another job", job.id)));
-        }
-        // A repeated enqueue: the job is there, or was and is gone. Its values were written too, and may have been
-        // changed since.
-        if state.is_known(job.id.counter()) {
+        if state.is_known(counter) {
+            if state.work(counter).is_some_and(|work| work.item.id(state.salt) != job.id) {
+                return Err(StorageError::Refused(format!("the id {} has the counter of another job", job.id)));
+            }
+            // A repeated enqueue: the job is there, or was and is gone. Its values were written too, and may have been
+            // changed since.
             if let Some(unique) = job.unique {
                 // What came behind it with its key gets it again.
                 decided.so_far.taken.entry(unique.key).or_insert(job.id);

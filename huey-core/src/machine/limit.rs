@@ -208,6 +208,9 @@ impl Limits {
 
     /// The lease of a job is over: all that it held is free. Returns where the locks stood that its body took.
     pub(super) fn release(&mut self, counter: u64) -> Vec<Place> {
+        if self.jobs.is_empty() && self.taken.is_empty() && self.kept.is_empty() {
+            return Vec::new();
+        }
         self.hold(counter, false);
         let taken = self.taken.remove(&counter).unwrap_or_default();
         let kept = self.kept.remove(&counter).unwrap_or_default();

@@ -1,13 +1,14 @@
 //! Names of tasks and queues, each stored once and mentioned by number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::place::Place;
 
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    numbers: HashMap<Arc<str>, u32>,
+    /// There are few, and each enqueue looks for two: comparing costs less than hashing.
+    numbers: BTreeMap<Arc<str>, u32>,
     /// By number: whatever number is read, a name costs no more than itself.
     texts: BTreeMap<u32, (Arc<str>, Place)>,
 }

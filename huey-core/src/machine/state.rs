@@ -141,11 +141,20 @@ impl State {
         }
     }
 
-    fn work_mut(&mut self, counter: u64) -> Option<&mut Work> {
+    /// The number of a job's work.
+    fn number(&self, counter: u64) -> Option<u32> {
         match self.index.get(counter)? {
-            Target::Live(number) => self.slab.get_mut(number as usize)?.as_mut(),
+            Target::Live(number) => Some(number),
             Target::Result(_) => None,
         }
+    }
+
+    fn at_mut(&mut self, number: u32) -> Option<&mut Work> {
+        self.slab.get_mut(number as usize)?.as_mut()
+    }
+
+    fn work_mut(&mut self, counter: u64) -> Option<&mut Work> {
+        self.number(counter).and_then(|number| self.at_mut(number))
     }
 
     /// The work of that very job: an id of another store may carry the same counter.
@@ -227,20 +236,23 @@ impl State {
 
     /// Puts a complete waiting job where it is to be found.
     fn list(&mut self, counter: u64) {
-        let held = self.is_held(counter) || self.lingering.holds(counter);
-        let horizon = self.horizon;
-        let Some(work) = self.work_mut(counter) else { return };
-        let complete = !work.home.is_none() && !work.body.is_none();
-        if work.listed != Listed::Nowhere || work.item.phase != Phase::Waiting || !complete {
+        if let Some(number) = self.number(counter) {
+            self.list_at(number);
+        }
+    }
+
+    fn list_at(&mut self, number: u32) {
+        let Some(work) = self.at_mut(number) else { return };
+        if work.listed != Listed::Nowhere || work.item.phase != Phase::Waiting || work.is_half() {
             return;
         }
-        let due = work.item.at > horizon;
-        if held && !due {
+        let (item, counter) = (work.item, work.item.counter);
+        let due = item.at > self.horizon;
+        if !due && (self.is_held(counter) || self.lingering.holds(counter)) {
             return;
         }
-        let item = work.item;
         let in_line = !due && self.limits.join(&item);
-        let Some(work) = self.work_mut(counter) else { return };
+        let Some(work) = self.at_mut(number) else { return };
         work.listed = match (due, in_line) {
             (true, _) => Listed::Due,
             (false, true) => Listed::Limited,
@@ -285,8 +297,14 @@ impl State {
     }
 
     fn unlist(&mut self, counter: u64) {
-        let Some(work) = self.work_mut(counter) else { return };
-        let (listed, item) = (std::mem::take(&mut work.listed), work.item);
+        if let Some(number) = self.number(counter) {
+            self.unlist_at(number);
+        }
+    }
+
+    fn unlist_at(&mut self, number: u32) {
+        let Some(work) = self.at_mut(number).filter(|work| work.listed != Listed::Nowhere) else { return };
+        let (listed, item, counter) = (std::mem::take(&mut work.listed), work.item, work.item.counter);
         match listed {
             Listed::Nowhere => {}
             Listed::Ready => {

@@ -1,5 +1,6 @@
 //! A job to be stored, and what becomes of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -42,9 +43,9 @@ pub struct NewJob {
     /// Its id, made from a counter set aside.
     pub id: JobId,
     /// The name of its task.
-    pub task: String,
+    pub task: Cow<'static, str>,
     /// The name of its queue.
-    pub queue: String,
+    pub queue: Cow<'static, str>,
     /// Higher runs first.
     pub priority: i16,
     /// When it may run.

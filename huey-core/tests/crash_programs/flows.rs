@@ -98,7 +98,7 @@ impl Model {
         }
         let new = NewJob {
             task: CHORD.into(),
-            queue: chord.queue.clone(),
+            queue: chord.queue.clone().into(),
             priority: i16::MAX,
             run_at: now,
             durability: chord.durability,

@@ -174,7 +174,8 @@ impl Model {
                 Expected::Alive(leases.iter().map(|lease| self.running(*lease).is_some()).collect())
             }
             Transition::Unpark { tasks } => {
-                let parked = |job: &&mut Job| job.state == JobState::Parked && tasks.contains(&job.new.task);
+                let parked =
+                    |job: &&mut Job| job.state == JobState::Parked && tasks.contains(&job.new.task.to_string());
                 let count = self.jobs.values_mut().filter(parked).map(|job| job.state = JobState::Queued).count();
                 Expected::Unparked(u32::try_from(count).unwrap())
             }
@@ -269,15 +270,16 @@ impl Model {
 
     fn claim(&mut self, queues: &[String], tasks: &Tasks, most: usize, keep: Duration, now: Timestamp) -> Expected {
         let wanted = |job: &Job| match tasks {
-            Tasks::Only(names) => names.contains(&job.new.task),
-            Tasks::Except(names) => !names.contains(&job.new.task),
+            Tasks::Only(names) => names.contains(&job.new.task.to_string()),
+            Tasks::Except(names) => !names.contains(&job.new.task.to_string()),
         };
         let (mut claimed, mut ended) = (Vec::new(), Vec::new());
         let ready = |job: &Job| job.state == JobState::Queued && job.at <= now;
         let turn = |job: &Job| (-i32::from(job.new.priority), job.new.id.counter());
         let running = self.jobs.values().filter(|job| job.state == JobState::Running).count();
         let suspects: Vec<&Job> = self.jobs.values().filter(|job| job.is_suspect()).collect();
-        let able: Vec<&&Job> = suspects.iter().filter(|job| ready(job) && queues.contains(&job.new.queue)).collect();
+        let able: Vec<&&Job> =
+            suspects.iter().filter(|job| ready(job) && queues.contains(&job.new.queue.to_string())).collect();
         let mut turns: Vec<u64> = Vec::new();
         if suspects.iter().any(|job| job.state == JobState::Running) || (!able.is_empty() && running > 0) {
             // Nothing may start.
@@ -307,7 +309,7 @@ impl Model {
                 ended.push((counter, JobState::Revoked));
                 if mark == Revocation::Once {
                     let task = job.new.task.clone();
-                    self.revoked.remove(&task);
+                    self.revoked.remove(&*task);
                 }
             } else if job.new.expires.is_some_and(|expires| now > expires) {
                 job.end(JobState::Expired, Vec::new(), keep, now);

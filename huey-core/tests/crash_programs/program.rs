@@ -514,7 +514,7 @@ impl Program {
         }
         let now = self.now();
         let job = NewJob {
-            task: flow.tasks.first()?.clone(),
+            task: flow.tasks.first()?.clone().into(),
             run_at: now + Duration::from_millis(*self.random.pick(&[0, 0, 20])),
             unique: self.unique(),
             flow: Some(Flow { tasks: flow.tasks.get(1..).unwrap_or_default().to_vec(), ..flow }),

@@ -54,7 +54,7 @@ impl Model {
     }
 
     fn is_active(&self, tasks: &[String], overlap: Overlap, now: Timestamp) -> bool {
-        let mut of_task = self.jobs.values().filter(|job| tasks.contains(&job.new.task));
+        let mut of_task = self.jobs.values().filter(|job| tasks.contains(&job.new.task.to_string()));
         let waits = |job: &crate::model::Job| job.state == JobState::Queued && (job.at <= now || job.attempts > 0);
         match overlap {
             Overlap::Skip => of_task.any(|job| waits(job) || job.state == JobState::Running),

@@ -121,9 +121,10 @@ impl State {
     }
 
     fn put_work(&mut self, item: WorkItem, place: Place) -> Place {
-        self.unlist(item.counter);
         self.highest_claim = self.highest_claim.max(item.claim);
-        let work = self.slot(item.counter);
+        let number = self.slot(item.counter);
+        self.unlist_at(number);
+        let Some(work) = self.at_mut(number) else { return Place::NONE };
         let counted = (!work.home.is_none()).then_some(work.item);
         work.item = item;
         let old = std::mem::replace(&mut work.home, place);
@@ -143,7 +144,7 @@ impl State {
         } else {
             self.free_limits(item.counter);
         }
-        self.list(item.counter);
+        self.list_at(number);
         // One that waits again and was listed has roused those who claim.
         self.stir();
         old
@@ -170,9 +171,10 @@ impl State {
     }
 
     fn put_part(&mut self, counter: u64, place: Place, part: fn(&mut Work) -> &mut Place) -> Place {
-        let old = std::mem::replace(part(self.slot(counter)), place);
-        self.list(counter);
-        old
+        let number = self.slot(counter);
+        let old = self.at_mut(number).map(|work| std::mem::replace(part(work), place));
+        self.list_at(number);
+        old.unwrap_or_default()
     }
 
     fn put_result(&mut self, result: &ResultItem, place: Place) -> Place {
@@ -190,34 +192,29 @@ impl State {
         old
     }
 
-    /// The work of a counter, made empty if none is there: after compaction a body may be read back before its work.
-    fn slot(&mut self, counter: u64) -> &mut Work {
-        let number = match self.index.get(counter) {
-            Some(Target::Live(number)) => number,
-            other => {
-                if other.is_some() {
-                    self.drop_result(counter);
-                }
-                let number = self.free.pop().unwrap_or_else(|| {
-                    self.slab.push(None);
-                    u32::try_from(self.slab.len() - 1).unwrap_or(u32::MAX)
-                });
-                self.index.set(counter, Target::Live(number));
-                number
-            }
-        };
-        let at = number as usize;
-        if self.slab.len() <= at {
-            self.slab.resize(at + 1, None);
+    /// The number of a counter's work, which is made empty if none is there: after compaction a body may be read back before
+    /// its work.
+    fn slot(&mut self, counter: u64) -> u32 {
+        match self.index.get(counter) {
+            Some(Target::Live(number)) => return number,
+            Some(Target::Result(_)) => self.drop_result(counter),
+            None => {}
         }
-        #[expect(clippy::indexing_slicing, reason = "the slab was made long enough above")]
-        self.slab[at].get_or_insert_with(|| Work {
-            item: WorkItem::unknown(counter),
-            home: Place::NONE,
-            body: Place::NONE,
-            note: Place::NONE,
-            listed: Listed::Nowhere,
-        })
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.slab.push(None);
+            u32::try_from(self.slab.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(slot) = self.slab.get_mut(number as usize) {
+            *slot = Some(Work {
+                item: WorkItem::unknown(counter),
+                home: Place::NONE,
+                body: Place::NONE,
+                note: Place::NONE,
+                listed: Listed::Nowhere,
+            });
+        }
+        self.index.set(counter, Target::Live(number));
+        number
     }
 
     fn drop_work(&mut self, counter: u64) {

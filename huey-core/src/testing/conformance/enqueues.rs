@@ -231,7 +231,7 @@ fn bulk(subject: &dyn Subject) {
 fn names(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     for at in 0..300 {
-        kit.add(|job| (job.task, job.queue) = (format!("task {at}"), format!("queue {}", at % 150)));
+        kit.add(|job| (job.task, job.queue) = (format!("task {at}").into(), format!("queue {}", at % 150).into()));
     }
     for at in [0, 149, 77] {
         let queue = format!("queue {at}");
