@@ -21,8 +21,9 @@ pub(crate) struct Enqueued {
 }
 
 /// What staging came to.
+#[expect(clippy::large_enum_variant, reason = "almost all are staged, and a box for each is what a bulk would pay for")]
 pub(crate) enum Passed {
-    Staged(Box<Staged>),
+    Staged(Staged),
     Existing(Enqueued),
     /// A hook pointed to this job, and nobody was told of it yet.
     Found(JobId, Box<After>),
@@ -85,13 +86,12 @@ impl Notice {
 
 impl After {
     /// Runs the callbacks, the last one left first.
-    pub(crate) fn settle(mut self, outcome: &EnqueueOutcome) -> Notice {
+    pub(crate) fn settle(&mut self, outcome: &EnqueueOutcome) {
         for callback in std::mem::take(&mut self.callbacks).into_iter().rev() {
             if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
                 tracing::error!(job = %self.notice.id, task = %self.notice.task, "an after_commit callback panicked");
             }
         }
-        self.notice
     }
 }
 
@@ -130,7 +130,7 @@ impl Flight {
             Passed::Existing(enqueued) => self.landed.push(Some(enqueued)),
             Passed::Found(id, _) => self.landed.push(Some(Enqueued { id, is_new: false })),
             Passed::Staged(staged) => {
-                let Staged { job, after } = *staged;
+                let Staged { job, after } = staged;
                 self.afters.push((self.landed.len(), after));
                 self.jobs.push(job);
                 self.landed.push(None);
@@ -197,7 +197,7 @@ impl Flight {
 
     /// Nothing was stored.
     pub(super) fn fail(&mut self, outcome: &EnqueueOutcome) {
-        for (_, after) in std::mem::take(&mut self.afters) {
+        for (_, mut after) in std::mem::take(&mut self.afters) {
             after.settle(outcome);
         }
     }

@@ -157,7 +157,7 @@ impl Pipeline {
     /// Does what is owed for a refusal or an existing job.
     fn pass(&self, opened: Result<Passed, Unstaged>) -> Result<Passed> {
         match opened {
-            Ok(Passed::Found(existing, after)) => Ok(Passed::Existing(self.deduplicated(*after, existing))),
+            Ok(Passed::Found(existing, mut after)) => Ok(Passed::Existing(self.deduplicated(&mut after, existing))),
             Ok(passed) => Ok(passed),
             Err(Unstaged { error, after }) => {
                 if let Some(after) = after {
@@ -168,22 +168,23 @@ impl Pipeline {
         }
     }
 
-    pub(crate) fn refuse(&self, after: After, error: &Error) {
+    pub(crate) fn refuse(&self, mut after: After, error: &Error) {
         match error.refused_by() {
             Some((hook, reason)) => self.rejected(after, hook, reason),
-            None => drop(after.settle(&EnqueueOutcome::Failed(error.to_string()))),
+            None => after.settle(&EnqueueOutcome::Failed(error.to_string())),
         }
     }
 
-    fn rejected(&self, after: After, by: &str, reason: &str) {
+    fn rejected(&self, mut after: After, by: &str, reason: &str) {
         let outcome = EnqueueOutcome::Refused { hook: by.to_owned(), reason: reason.to_owned() };
-        let notice = after.settle(&outcome);
-        self.announce(&notice, SignalKind::Rejected, notice.id, Some(format!("rejected by {by}: {reason}").into()));
+        after.settle(&outcome);
+        let notice = &after.notice;
+        self.announce(notice, SignalKind::Rejected, notice.id, Some(format!("rejected by {by}: {reason}").into()));
     }
 
-    fn deduplicated(&self, after: After, existing: JobId) -> Enqueued {
-        let notice = after.settle(&EnqueueOutcome::Existing(existing));
-        self.announce(&notice, SignalKind::Deduplicated, existing, None);
+    fn deduplicated(&self, after: &mut After, existing: JobId) -> Enqueued {
+        after.settle(&EnqueueOutcome::Existing(existing));
+        self.announce(&after.notice, SignalKind::Deduplicated, existing, None);
         Enqueued { id: existing, is_new: false }
     }
 
@@ -211,7 +212,8 @@ impl Pipeline {
         let released =
             Release { storage: &*self.storage, ids: if how.hold { flight.held(&placed) } else { Vec::new() } };
         let mut replaced = Vec::new();
-        for ((index, after), placed) in std::mem::take(&mut flight.afters).into_iter().zip(placed) {
+        let mut afters = std::mem::take(&mut flight.afters);
+        for ((index, after), placed) in afters.iter_mut().zip(placed) {
             let id = after.notice.id;
             let enqueued = match placed {
                 Placed::Existing(existing) => self.deduplicated(after, existing),
@@ -220,7 +222,7 @@ impl Pipeline {
                     Enqueued { id, is_new: true }
                 }
             };
-            flight.land(index, enqueued);
+            flight.land(*index, enqueued);
         }
         // Before the waiters are told: who registers too late for that must find the end in the store.
         drop(released);
@@ -251,14 +253,13 @@ impl Pipeline {
     }
 
     /// Tells the receivers that a job was stored, and of the one whose place it took, whose waiters are left to the caller.
-    pub(crate) fn stored(&self, after: After, placed: Placed) -> Option<Discarded> {
-        let id = after.notice.id;
-        let notice = after.settle(&EnqueueOutcome::Stored(id));
+    pub(crate) fn stored(&self, after: &mut After, placed: Placed) -> Option<Discarded> {
+        after.settle(&EnqueueOutcome::Stored(after.notice.id));
         let replaced = if let Placed::Replaced(old) = placed { Some(*old) } else { None };
         if let Some(old) = &replaced {
             emit_discarded(&self.signals, old, self.storage.clock().now());
         }
-        self.tell_stored(&notice);
+        self.tell_stored(&after.notice);
         replaced
     }
 

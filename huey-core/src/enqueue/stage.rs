@@ -112,7 +112,7 @@ impl<'a> Staging<'a> {
             }
         });
         match verdict {
-            Ok(Ok(job)) => Ok(Passed::Staged(Box::new(Staged { job, after }))),
+            Ok(Ok(job)) => Ok(Passed::Staged(Staged { job, after })),
             Ok(Err(existing)) => Ok(Passed::Found(existing, Box::new(after))),
             Err(error) => Err(Unstaged { error, after: Some(Box::new(after)) }),
         }

@@ -134,7 +134,7 @@ impl Pipeline {
                     "a step fits no task of this program, and is stored to be parked"
                 );
                 let staged = self.pack_unfit(stored, step.choices, origin, part)?;
-                Ok(Passed::Staged(Box::new(staged)))
+                Ok(Passed::Staged(staged))
             }
         }
     }

@@ -59,20 +59,20 @@ impl Follow {
         ended: &mut Vec<Discarded>,
     ) -> Option<JobId> {
         match (self, next) {
-            (Self::Staged(after), Some(placed @ (Placed::New | Placed::Replaced(_)))) => {
+            (Self::Staged(mut after), Some(placed @ (Placed::New | Placed::Replaced(_)))) => {
                 held.push(after.notice.id);
-                if let Some(old) = pipeline.stored(*after, placed) {
+                if let Some(old) = pipeline.stored(&mut after, placed) {
                     held.push(old.id);
                     ended.push(old);
                 }
                 None
             }
-            (Self::Staged(after), None) => {
+            (Self::Staged(mut after), None) => {
                 let reason = "another job holds its unique key, or it was canceled before its turn came".to_owned();
                 after.settle(&EnqueueOutcome::Refused { hook: "unique".into(), reason });
                 None
             }
-            (Self::Staged(after), Some(Placed::Existing(id))) | (Self::Existing(id, after), _) => {
+            (Self::Staged(mut after), Some(Placed::Existing(id))) | (Self::Existing(id, mut after), _) => {
                 after.settle(&EnqueueOutcome::Existing(id));
                 None
             }
@@ -91,7 +91,7 @@ impl Follow {
 
     /// The end of the step before was not stored.
     pub(super) fn fail(self, why: &str) {
-        if let Self::Staged(after) | Self::Existing(_, after) | Self::Refused(Some(after), _) = self {
+        if let Self::Staged(mut after) | Self::Existing(_, mut after) | Self::Refused(Some(mut after), _) = self {
             after.settle(&EnqueueOutcome::Failed(why.to_owned()));
         }
     }

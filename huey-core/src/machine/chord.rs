@@ -139,7 +139,7 @@ pub(super) fn arrive(state: &State, last: u64, arrival: Arrival, now: Timestamp,
         return;
     }
     let failed = matches!(arrival, Arrival::Failed { .. });
-    decided.effects.push(Effect::Put(Item::Arrival { chord: counter, place, arrival }));
+    decided.effects.push(Effect::Put(Item::Arrival { chord: counter, place, arrival: arrival.into() }));
     let now_here = decided.so_far.arrived.entry(counter).or_default();
     *now_here += 1;
     if (failed && !chord.settled) || chord.arrivals.len() + *now_here == chord.members.len() {
@@ -193,8 +193,8 @@ pub(super) fn arrivals(state: &State, fetch: &dyn Fetch, chord: JobId, from: u32
         }
         match fetch.fetch(*home)? {
             Effect::Put(Item::Arrival { arrival, .. }) => {
-                bytes += if let Arrival::Complete { output } = &arrival { output.len() } else { 0 };
-                page.members.push((*place, arrival));
+                bytes += if let Arrival::Complete { output } = &*arrival { output.len() } else { 0 };
+                page.members.push((*place, *arrival));
             }
             other => return Err(StorageError::misplaced("arrival", *home, &other)),
         }

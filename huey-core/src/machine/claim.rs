@@ -224,7 +224,7 @@ impl Claim<'_> {
         let phase = if state == JobState::Lost { Phase::Lost } else { Phase::Dead };
         let item = WorkItem { phase, at: self.now, ..work.item };
         let note = Note { error: error.clone(), cause: Some(cause.to_owned()), progress: None };
-        decided.effects.push(Effect::Put(Item::Note(item.counter, note)));
+        decided.effects.push(Effect::Put(Item::Note(item.counter, note.into())));
         decided.effects.push(Effect::Put(Item::Work(item)));
         decided.touched.push(item.counter);
         let ended = Ended { error, cause: Some(cause.to_owned()), ..Ended::default() };
@@ -253,7 +253,7 @@ pub(super) fn end_of(work: WorkItem, ended: Ended, head: Bytes, keep: Duration, 
     if keep.is_zero() {
         return Effect::Drop(Key::Job(work.counter));
     }
-    Effect::Put(Item::Result(ResultItem { work, keep_until: seconds(now + keep), ended, head }))
+    Effect::Put(Item::Result(ResultItem { work, keep_until: seconds(now + keep), ended, head }.into()))
 }
 
 pub(super) fn at_pick_up(state: &State, work: &Work, ending: JobState, ended: Ended, head: Bytes) -> Discarded {

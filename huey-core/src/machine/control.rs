@@ -229,7 +229,7 @@ pub(super) fn progress(state: &State, fetch: &dyn Fetch, lease: Lease, progress:
     let running = settle::running(state, lease);
     if let Some(work) = running {
         let note = Note { progress: Some(progress), ..query::note(fetch, work)? };
-        decided.effects.push(Effect::Put(Item::Note(work.item.counter, note)));
+        decided.effects.push(Effect::Put(Item::Note(work.item.counter, note.into())));
     }
     decided.outcome = Some(Outcome::Noted(running.is_some()));
     Ok(decided)

@@ -11,11 +11,13 @@ use crate::time::Timestamp;
 
 /// One change of the state, complete in itself. A copy made by compaction is the same `Put`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "items are made one at a time and never kept")]
 pub(crate) enum Effect {
     Put(Item),
     Drop(Key),
 }
+
+// A bulk makes thousands of them, most of which are work and bodies: what is larger stands in a box.
+const _: () = assert!(size_of::<Effect>() <= 96);
 
 /// An item of state. The order of the variants is the stored format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,15 +31,15 @@ pub(crate) enum Item {
     /// What runs: the envelope and the arguments.
     Body(u64, Body),
     /// Why the job's last attempt failed, or why it stands still.
-    Note(u64, Note),
+    Note(u64, Box<Note>),
     /// How a job ended. Putting it drops the job's work, body and note.
-    Result(ResultItem),
+    Result(Box<ResultItem>),
     /// A value of the user's.
     Value { key: String, bytes: Bytes, until: Timestamp },
     /// A unique key and the job that holds it.
     Unique(UniqueItem),
     /// A schedule: how far its ticks are decided, and what was chosen for it.
-    Schedule(ScheduleItem),
+    Schedule(Box<ScheduleItem>),
     /// The mark of a task whose jobs are to be discarded.
     Revocation { task: String, mark: Revocation },
     /// The later steps of a chain.
@@ -45,7 +47,7 @@ pub(crate) enum Item {
     /// The members of a chord, each by the counter of its last job, and whether the callback is to be whatever becomes of them.
     Chord { counter: u64, settled: bool, members: Vec<u64> },
     /// How the member at a place of a chord ended.
-    Arrival { chord: u64, place: u32, arrival: Arrival },
+    Arrival { chord: u64, place: u32, arrival: Box<Arrival> },
     /// A queue whose jobs are not given out.
     Pause { queue: String },
     /// The claim of a job whose body runs on though the attempt is settled. It stands before the settled work.

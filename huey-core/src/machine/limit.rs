@@ -313,6 +313,11 @@ impl Limits {
         self.dirty.push(wait.key.clone());
     }
 
+    /// Whether nobody's turn can have come.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
     /// The next job whose turn has come, to be put into its lane.
     pub(super) fn wake(&mut self, now: Timestamp) -> Option<u64> {
         while let Some(key) = self.dirty.last() {

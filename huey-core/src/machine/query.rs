@@ -47,7 +47,7 @@ pub(super) fn job(
     }
     if let Some(place) = state.result_of(id) {
         let result = match fetch.fetch(place)? {
-            Effect::Put(Item::Result(result)) => result,
+            Effect::Put(Item::Result(result)) => *result,
             other => return Err(StorageError::misplaced("result", place, &other)),
         };
         return Ok(if result.work.id(state.salt) != id {
@@ -100,7 +100,7 @@ pub(super) fn note(fetch: &dyn Fetch, work: &Work) -> Result<Note, StorageError>
         return Ok(Note::default());
     }
     match fetch.fetch(work.note)? {
-        Effect::Put(Item::Note(_, note)) => Ok(note),
+        Effect::Put(Item::Note(_, note)) => Ok(*note),
         other => Err(StorageError::misplaced("note", work.note, &other)),
     }
 }
@@ -198,7 +198,7 @@ fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result
                 Effect::Put(Item::Result(result)) if result.keep_until < seconds(now) || !fits(&result.work) => {
                     continue;
                 }
-                Effect::Put(Item::Result(result)) => past(state, result),
+                Effect::Put(Item::Result(result)) => past(state, *result),
                 other => return Err(StorageError::misplaced("result", place, &other)),
             },
         };

@@ -37,7 +37,7 @@ pub(super) fn tick(state: &State, fetch: &dyn Fetch, tick: Tick, now: Timestamp)
         item.decided.push(Decision { by, id, overlapped });
         let over = item.decided.len().saturating_sub(REMEMBERED);
         item.decided.drain(..over);
-        decided.effects.push(Effect::Put(Item::Schedule(item)));
+        decided.effects.push(Effect::Put(Item::Schedule(item.into())));
     }
     Ok(decided)
 }
@@ -74,7 +74,7 @@ pub(super) fn plan(state: &State, plan: Plan, now: Timestamp) -> Decided {
             item.upto = from.unwrap_or(item.upto);
             item.revision = seen + 1;
             item.choices = choices;
-            decided.effects.push(Effect::Put(Item::Schedule(item)));
+            decided.effects.push(Effect::Put(Item::Schedule(item.into())));
         }
         None if item.is_some() => decided.effects.push(Effect::Drop(Key::Schedule(schedule))),
         None => {}

@@ -183,7 +183,7 @@ fn settle_job(
 
 fn keep_note(put: &mut Vec<Effect>, item: WorkItem, error: Option<TaskError>, cause: Option<String>) {
     if error.is_some() || cause.is_some() {
-        put.push(Effect::Put(Item::Note(item.counter, Note { error, cause, progress: None })));
+        put.push(Effect::Put(Item::Note(item.counter, Note { error, cause, progress: None }.into())));
     }
     put.push(Effect::Put(Item::Work(item)));
 }

@@ -129,17 +129,22 @@ impl Frames {
     /// Frames an effect, unless it is too large or cannot be encoded.
     pub(crate) fn add(&mut self, effect: &Effect) -> Result<(), StorageError> {
         let begin = self.bytes.len();
+        // Room for the length of a short one. That of a longer one moves it.
+        self.bytes.push(0);
         codec::encode_onto(&mut self.bytes, effect).map_err(|error| StorageError::Refused(error.to_string()))?;
-        let length = self.bytes.len() - begin;
+        let length = self.bytes.len() - begin - 1;
         if length > EFFECT_LIMIT {
             return Err(StorageError::Refused(format!(
                 "{length} bytes in one piece pass the limit of {EFFECT_LIMIT}: store them elsewhere and pass a reference"
             )));
         }
-        put_length(&mut self.bytes, length);
-        if let Some(frame) = self.bytes.get_mut(begin..) {
-            frame.rotate_left(length);
+        let digits = framed(length) - length;
+        if digits > 1 {
+            let encoded = begin + 1..self.bytes.len();
+            self.bytes.resize(encoded.end + digits - 1, 0);
+            self.bytes.copy_within(encoded, begin + digits);
         }
+        write_length(self.bytes.iter_mut().skip(begin), length);
         self.ends.push(self.bytes.len());
         Ok(())
     }
@@ -169,12 +174,22 @@ pub(crate) fn decode_effect(bytes: &[u8], place: Place) -> Result<Effect, Storag
     codec::decode(bytes).map_err(|error| StorageError::Damaged(format!("at {place:?} of the journal: {error}")))
 }
 
-fn put_length(frame: &mut Vec<u8>, mut length: usize) {
-    while length > 0x7f {
-        frame.push(u8::try_from(length & 0x7f).unwrap_or(0) | 0x80);
+fn put_length(frame: &mut Vec<u8>, length: usize) {
+    let begin = frame.len();
+    frame.resize(begin + framed(length) - length, 0);
+    write_length(frame.iter_mut().skip(begin), length);
+}
+
+/// Writes a length over as many bytes as it takes.
+fn write_length<'a>(bytes: impl Iterator<Item = &'a mut u8>, mut length: usize) {
+    for byte in bytes {
+        *byte = u8::try_from(length & 0x7f).unwrap_or(0);
         length >>= 7;
+        if length == 0 {
+            break;
+        }
+        *byte |= 0x80;
     }
-    frame.push(u8::try_from(length).unwrap_or(0));
 }
 
 /// Takes a length off the front: the length, and how many bytes it took.

@@ -1,7 +1,7 @@
 //! How an effect changes the state, and the homes of its items.
 
 use super::{Listed, Phase, State, Target, Work, WorkItem};
-use crate::machine::item::{Effect, Item, Key, ResultItem};
+use crate::machine::item::{Effect, Item, Key, ResultItem, ScheduleItem};
 use crate::machine::place::Place;
 use crate::machine::work::Flags;
 use crate::time::Timestamp;
@@ -113,7 +113,7 @@ impl State {
             }
             Item::Pause { queue } => self.paused.insert(queue.clone(), place).unwrap_or_default(),
             Item::Schedule(item) => {
-                let old = self.schedules.insert(item.name.clone(), (item.clone(), place));
+                let old = self.schedules.insert(item.name.clone(), (ScheduleItem::clone(item), place));
                 old.map(|(_, place)| place).unwrap_or_default()
             }
         };
@@ -335,7 +335,7 @@ mod tests {
             head: Vec::new().into(),
         };
         // Compaction had moved the key, and had not come to the work before that ended: it stands in no entry.
-        for end in [Effect::Put(Item::Result(ended)), Effect::Drop(Key::Job(7))] {
+        for end in [Effect::Put(Item::Result(ended.into())), Effect::Drop(Key::Job(7))] {
             let mut state = State::default();
             state.homes.open(1);
             state.apply(&key(7), Place::new(1, 0, 20));

@@ -16,6 +16,9 @@ impl State {
 
     /// Puts those in their lanes whose turn has come.
     pub(super) fn wake(&mut self) {
+        if self.limits.is_quiet() {
+            return;
+        }
         while let Some(counter) = self.limits.wake(self.horizon) {
             let limited = self.is_rate_limited(counter);
             let Some(work) = self.work_mut(counter) else { continue };
