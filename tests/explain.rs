@@ -168,7 +168,7 @@ fn stored(storage: &dyn Storage, task: &str) -> JobId {
         panic!("no id")
     };
     let id = huey::testing::job_id(Timestamp::from_micros(0), first, salt);
-    let job = NewJob { task: task.into(), ..huey::testing::new_job(id) };
+    let job = NewJob { task: task.to_owned().into(), ..huey::testing::new_job(id) };
     storage.commit(Transition::enqueue(vec![job]), Commit::default()).unwrap();
     id
 }
