@@ -41,7 +41,7 @@ impl Claim<'_> {
                 let wanted = Wanted::new(self.state, tasks);
                 let first = suspects.into_iter().filter(|work| wanted.takes(work.item.task));
                 if let Some(work) = first.min_by_key(|work| Turn::of(&work.item)) {
-                    self.pick_up(work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
+                    self.pick_up(&work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
                 }
             }
             Suspicion::None => {
@@ -56,7 +56,7 @@ impl Claim<'_> {
                             more = true;
                             break;
                         }
-                        self.pick_up(work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
+                        self.pick_up(&work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
                         alone &= !claimed.is_empty();
                     }
                     more = more || turns.next().is_some();
@@ -69,13 +69,13 @@ impl Claim<'_> {
 
     /// A suspect, one crash short of its limit, runs with nothing beside it until its end is on the disk, so that a poison
     /// job condemns only itself.
-    fn suspicion(&self, queues: &[u32]) -> Suspicion<'_> {
+    fn suspicion(&self, queues: &[u32]) -> Suspicion {
         let suspects = || self.state.suspects.iter().filter_map(|counter| self.state.work(*counter));
         if suspects().any(|work| work.item.phase == Phase::Running) || !self.state.parting.is_empty() {
             return Suspicion::Wait;
         }
         // One that could not start anyway, being scheduled or in a queue of others, holds nobody up.
-        let able = |work: &&Work| work.listed == Listed::Ready && queues.contains(&work.item.queue);
+        let able = |work: &Work| work.listed == Listed::Ready && queues.contains(&work.item.queue);
         let able: Vec<_> = suspects().filter(able).collect();
         match able.is_empty() {
             true => Suspicion::None,
@@ -234,12 +234,12 @@ impl Claim<'_> {
 }
 
 /// Whether suspects change what may be claimed.
-enum Suspicion<'a> {
+enum Suspicion {
     None,
     /// Nothing may start before something ends.
     Wait,
     /// One of these may start, and nothing else.
-    Alone(Vec<&'a Work>),
+    Alone(Vec<Work>),
 }
 
 /// Why the later steps of a job are canceled that ended so.
@@ -311,10 +311,10 @@ impl<'a> Turns<'a> {
     }
 }
 
-impl<'a> Iterator for Turns<'a> {
-    type Item = &'a Work;
+impl Iterator for Turns<'_> {
+    type Item = Work;
 
-    fn next(&mut self) -> Option<&'a Work> {
+    fn next(&mut self) -> Option<Work> {
         let best = self.lanes.iter_mut().filter_map(|lane| lane.peek().copied()).min()?;
         self.lanes.iter_mut().find_map(|lane| lane.next_if_eq(&best))?;
         self.state.work(best.counter())

@@ -25,7 +25,7 @@ fn state_of(state: &State, fetch: &dyn Fetch, id: JobId, now: Timestamp) -> Resu
 }
 
 /// The work of a job of somebody's: one that stands for a chord goes its own way.
-fn job_of(state: &State, id: JobId) -> Option<&Work> {
+fn job_of(state: &State, id: JobId) -> Option<Work> {
     state.work_of(id).filter(|work| state.chords.home(work.item.counter).is_none())
 }
 
@@ -72,7 +72,7 @@ fn cancel_one(
 ) -> Result<Canceled, Refusal> {
     Ok(match job_of(state, id) {
         Some(work) if matches!(work.item.phase, Phase::Waiting | Phase::Parked) => {
-            let end = end(state, fetch, work, keep, now, decided)?;
+            let end = end(state, fetch, &work, keep, now, decided)?;
             let why = super::claim::flow_cause(&end);
             let steps = flow::fail(state, work.item.counter, &why, now, decided);
             let ends: Vec<Discarded> = std::iter::once(end).chain(steps).collect();
@@ -143,7 +143,7 @@ fn stands_still(work: &Work) -> bool {
 
 /// The body of a job that stands still.
 pub(super) fn kept_body(state: &State, fetch: &dyn Fetch, id: JobId) -> Result<Option<Body>, Refusal> {
-    state.work_of(id).filter(|work| stands_still(work)).map(|work| body(fetch, work.body)).transpose()
+    state.work_of(id).filter(stands_still).map(|work| body(fetch, work.body)).transpose()
 }
 
 pub(super) fn purge(state: &State, id: JobId, now: Timestamp) -> Decided {
@@ -162,7 +162,7 @@ pub(super) fn purge_all(state: &State, ids: Vec<JobId>, now: Timestamp) -> Decid
 
 /// Drops a job that stands still. The later steps of its chain, which end with it.
 fn purge_one(state: &State, id: JobId, now: Timestamp, decided: &mut Decided) -> Option<Vec<Discarded>> {
-    let work = state.work_of(id).filter(|work| stands_still(work))?;
+    let work = state.work_of(id).filter(stands_still)?;
     if !decided.so_far.ended.insert(work.item.counter) {
         return None;
     }
@@ -181,10 +181,10 @@ pub(super) fn replay(
     let mut decided = Decided::default();
     let replayed = match state.work_of(of) {
         // What its body holds is not free yet.
-        Some(work) if stands_still(work) && state.lingering.holds(work.item.counter) => {
+        Some(work) if stands_still(&work) && state.lingering.holds(work.item.counter) => {
             Replayed::Not(JobState::Running)
         }
-        Some(work) if stands_still(work) => {
+        Some(work) if stands_still(&work) => {
             let old = work.item.counter;
             decided.so_far.ended.insert(old);
             let placed = decide::place(state, fetch, vec![job], now, &mut decided)?.pop();
@@ -228,7 +228,7 @@ pub(super) fn progress(state: &State, fetch: &dyn Fetch, lease: Lease, progress:
     let mut decided = Decided::default();
     let running = settle::running(state, lease);
     if let Some(work) = running {
-        let note = Note { progress: Some(progress), ..query::note(fetch, work)? };
+        let note = Note { progress: Some(progress), ..query::note(fetch, &work)? };
         decided.effects.push(Effect::Put(Item::Note(work.item.counter, note.into())));
     }
     decided.outcome = Some(Outcome::Noted(running.is_some()));

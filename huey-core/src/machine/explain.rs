@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// What keeps a job from being given out, beside its time. Jobs of the queues `beside` are claimed together with it.
 pub(super) fn reasons(state: &State, id: JobId, beside: &[String], now: Timestamp) -> Vec<Reason> {
     match state.work_of(id) {
-        Some(work) if work.item.phase == Phase::Waiting => waiting(state, work, beside, now),
+        Some(work) if work.item.phase == Phase::Waiting => waiting(state, &work, beside, now),
         Some(_) => Vec::new(),
         None => awaited(state, id, now).into_iter().collect(),
     }
@@ -72,7 +72,7 @@ fn suspect(state: &State, work: &Work, queue: &str, beside: &[String]) -> Option
         !state.paused.contains_key(&*other) && (*other == *queue || beside.iter().any(|beside| **beside == *other))
     };
     let others = state.suspects.iter().filter(|counter| **counter != work.item.counter);
-    let mut others: Vec<&Work> = others.filter_map(|counter| state.work(*counter)).collect();
+    let mut others: Vec<Work> = others.filter_map(|counter| state.work(*counter)).collect();
     others.sort_by_key(|other| other.item.counter);
     if let Some(runs) = others.iter().find(|other| other.item.phase == Phase::Running) {
         return Some(Reason::Suspect(runs.item.id(state.salt)));

@@ -10,7 +10,7 @@ const LIVE: u64 = 1 << 63;
 /// What a counter leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The number of the job's work in the slab.
+    /// The number of the job's work.
     Live(u32),
     Result(Place),
 }
@@ -30,14 +30,18 @@ fn split(counter: u64) -> (u64, usize) {
     (counter / BLOCK as u64, usize::try_from(counter % BLOCK as u64).unwrap_or(0))
 }
 
+fn target(slot: u64) -> Option<Target> {
+    match slot {
+        0 => None,
+        live if live & LIVE != 0 => u32::try_from(live & !LIVE).ok().map(Target::Live),
+        place => Some(Target::Result(Place::from_bits(place))),
+    }
+}
+
 impl Index {
     pub(crate) fn get(&self, counter: u64) -> Option<Target> {
         let (block, at) = split(counter);
-        match *self.blocks.get(&block)?.slots.get(at)? {
-            0 => None,
-            live if live & LIVE != 0 => u32::try_from(live & !LIVE).ok().map(Target::Live),
-            place => Some(Target::Result(Place::from_bits(place))),
-        }
+        target(*self.blocks.get(&block)?.slots.get(at)?)
     }
 
     pub(crate) fn set(&mut self, counter: u64, target: Target) {
@@ -70,12 +74,9 @@ impl Index {
     pub(crate) fn from(&self, from: u64) -> impl Iterator<Item = (u64, Target)> + '_ {
         let (first, _) = split(from);
         self.blocks.range(first..).flat_map(move |(number, block)| {
-            let base = number * BLOCK as u64;
-            (0..BLOCK as u64).filter_map(move |at| {
-                let counter = base + at;
-                let used = counter >= from && block.slots.get(usize::try_from(at).ok()?).is_some_and(|slot| *slot != 0);
-                if used { self.get(counter).map(|target| (counter, target)) } else { None }
-            })
+            let counters = number * BLOCK as u64..;
+            let slots = counters.zip(block.slots.iter()).filter(move |(counter, _)| *counter >= from);
+            slots.filter_map(|(counter, slot)| target(*slot).map(|target| (counter, target)))
         })
     }
 

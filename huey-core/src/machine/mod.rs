@@ -30,6 +30,7 @@ mod state;
 mod unique;
 mod values;
 mod work;
+mod works;
 
 pub(crate) use decide::{Decided, decide};
 pub(crate) use item::{Effect, Item, Key};
@@ -39,9 +40,9 @@ pub(crate) use query::answer;
 pub(crate) use state::{Inherited, Rouse, State};
 pub(crate) use unique::free as free_keys;
 pub(crate) use values::drop_late as drop_values;
+pub(crate) use work::Phase;
 #[cfg(all(test, feature = "testing"))]
 pub(crate) use work::WorkItem;
-pub(crate) use work::{Phase, Work};
 
 use crate::store::{Body, StorageError};
 

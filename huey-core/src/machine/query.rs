@@ -43,7 +43,7 @@ pub(super) fn job(
     now: Timestamp,
 ) -> Result<Result<Box<Row>, Missing>, StorageError> {
     if let Some(work) = state.work_of(id) {
-        return Ok(Ok(Box::new(live(state, fetch, work, now)?)));
+        return Ok(Ok(Box::new(live(state, fetch, &work, now)?)));
     }
     if let Some(place) = state.result_of(id) {
         let result = match fetch.fetch(place)? {
@@ -157,7 +157,7 @@ fn backlog(state: &State, queues: &[String]) -> Backlog {
     let queues: Vec<u32> = queues.iter().filter_map(|queue| state.names.number(queue)).collect();
     let firsts = queues.iter().flat_map(|queue| state.ready.firsts(*queue, FIRSTS));
     let oldest = firsts.filter_map(|counter| state.work(counter)).map(|work| work.item.at).min();
-    let holds = |work: &&Work| match work.item.phase {
+    let holds = |work: &Work| match work.item.phase {
         Phase::Running => true,
         _ => work.listed == Listed::Ready && queues.contains(&work.item.queue),
     };
@@ -190,7 +190,7 @@ fn page(state: &State, fetch: &dyn Fetch, list: &List, now: Timestamp) -> Result
         }
         let row = match target {
             Target::Live(_) => match state.work(counter).filter(|work| fits(&work.item)) {
-                Some(work) => live(state, fetch, work, now)?,
+                Some(work) => live(state, fetch, &work, now)?,
                 None => continue,
             },
             Target::Result(_) if !shows_ended => continue,

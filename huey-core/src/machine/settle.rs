@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 const MAX_REFUNDS: u8 = 10;
 
 /// The work that `lease` entitles to settle.
-pub(super) fn running(state: &State, lease: Lease) -> Option<&Work> {
+pub(super) fn running(state: &State, lease: Lease) -> Option<Work> {
     state.work_of(lease.id).filter(|work| work.item.phase == Phase::Running && work.item.claim == lease.claim)
 }
 
@@ -46,7 +46,7 @@ pub(super) fn settle(
             decided.effects.push(linger::begin(&work.item));
             decided.so_far.lingering.insert(work.item.counter);
         }
-        all.push(Some(settle_one(state, fetch, work, verdict, now, &mut decided)?));
+        all.push(Some(settle_one(state, fetch, &work, verdict, now, &mut decided)?));
     }
     decided.outcome = Some(Outcome::Settled(all));
     Ok(decided)

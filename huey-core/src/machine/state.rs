@@ -22,6 +22,7 @@ use super::results::Results;
 use super::unique::Uniques;
 use super::values::Values;
 use super::work::{Listed, Phase, Work, WorkItem};
+use super::works::Works;
 use crate::id::JobId;
 use crate::store::{Counts, Revocation};
 use crate::time::Timestamp;
@@ -63,8 +64,7 @@ pub(crate) struct State {
     meta: Place,
     pub(crate) names: Names,
     pub(crate) index: Index,
-    slab: Vec<Option<Work>>,
-    free: Vec<u32>,
+    works: Works,
     pub(crate) ready: Ready,
     pub(crate) results: Results,
     pub(crate) values: Values,
@@ -134,9 +134,9 @@ impl Default for Place {
 }
 
 impl State {
-    pub(crate) fn work(&self, counter: u64) -> Option<&Work> {
+    pub(crate) fn work(&self, counter: u64) -> Option<Work> {
         match self.index.get(counter)? {
-            Target::Live(number) => self.slab.get(number as usize)?.as_ref(),
+            Target::Live(number) => self.works.get(number, counter),
             Target::Result(_) => None,
         }
     }
@@ -149,16 +149,8 @@ impl State {
         }
     }
 
-    fn at_mut(&mut self, number: u32) -> Option<&mut Work> {
-        self.slab.get_mut(number as usize)?.as_mut()
-    }
-
-    fn work_mut(&mut self, counter: u64) -> Option<&mut Work> {
-        self.number(counter).and_then(|number| self.at_mut(number))
-    }
-
     /// The work of that very job: an id of another store may carry the same counter.
-    pub(crate) fn work_of(&self, id: JobId) -> Option<&Work> {
+    pub(crate) fn work_of(&self, id: JobId) -> Option<Work> {
         self.work(id.counter()).filter(|work| work.item.id(self.salt) == id)
     }
 
@@ -173,9 +165,12 @@ impl State {
         self.held.contains(&counter)
     }
 
-    /// All work, in no order that matters to anyone.
-    pub(crate) fn all_work(&self) -> impl Iterator<Item = &Work> {
-        self.slab.iter().flatten()
+    /// All work, in the order of their counters.
+    pub(crate) fn all_work(&self) -> impl Iterator<Item = Work> {
+        self.index.from(0).filter_map(|(counter, target)| match target {
+            Target::Live(number) => self.works.get(number, counter),
+            Target::Result(_) => None,
+        })
     }
 
     /// Whether a job of this counter is or was there, as far back as memory reaches.
@@ -237,23 +232,23 @@ impl State {
     /// Puts a complete waiting job where it is to be found.
     fn list(&mut self, counter: u64) {
         if let Some(number) = self.number(counter) {
-            self.list_at(number);
+            self.list_at(number, counter);
         }
     }
 
-    fn list_at(&mut self, number: u32) {
-        let Some(work) = self.at_mut(number) else { return };
+    fn list_at(&mut self, number: u32, counter: u64) {
+        let Some(work) = self.works.get(number, counter) else { return };
         if work.listed != Listed::Nowhere || work.item.phase != Phase::Waiting || work.is_half() {
             return;
         }
-        let (item, counter) = (work.item, work.item.counter);
+        let item = work.item;
         let due = item.at > self.horizon;
         if !due && (self.is_held(counter) || self.lingering.holds(counter)) {
             return;
         }
         let in_line = !due && self.limits.join(&item);
-        let Some(work) = self.at_mut(number) else { return };
-        work.listed = match (due, in_line) {
+        let Some(listed) = self.works.listed(number) else { return };
+        *listed = match (due, in_line) {
             (true, _) => Listed::Due,
             (false, true) => Listed::Limited,
             (false, false) => Listed::Ready,
@@ -298,13 +293,16 @@ impl State {
 
     fn unlist(&mut self, counter: u64) {
         if let Some(number) = self.number(counter) {
-            self.unlist_at(number);
+            self.unlist_at(number, counter);
         }
     }
 
-    fn unlist_at(&mut self, number: u32) {
-        let Some(work) = self.at_mut(number).filter(|work| work.listed != Listed::Nowhere) else { return };
-        let (listed, item, counter) = (std::mem::take(&mut work.listed), work.item, work.item.counter);
+    fn unlist_at(&mut self, number: u32, counter: u64) {
+        let Some(listed) = self.works.listed(number).map(std::mem::take).filter(|listed| *listed != Listed::Nowhere)
+        else {
+            return;
+        };
+        let Some(Work { item, .. }) = self.works.get(number, counter) else { return };
         match listed {
             Listed::Nowhere => {}
             Listed::Ready => {

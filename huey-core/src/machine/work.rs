@@ -61,7 +61,7 @@ pub(crate) struct WorkItem {
 }
 
 /// What holds for a job for life, but for `rescued` and `canceled`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Flags(u8);
 
 impl Flags {
@@ -181,7 +181,7 @@ impl WorkItem {
 }
 
 /// The work as memory holds it: the item, and where its parts stand in the journal.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Work {
     pub(crate) item: WorkItem,
     pub(crate) home: Place,

@@ -12,7 +12,7 @@ use super::replay::{Reader, Replayed, Scan};
 use super::storage::StorageError;
 use super::text::Check;
 use crate::error::{Error, Result};
-use crate::machine::{Effect, Item, Phase, State, Work};
+use crate::machine::{Effect, Item, Phase, State};
 use crate::time::Timestamp;
 
 /// A journal that was read to its end or its first fault.
@@ -96,12 +96,16 @@ impl Survey {
                     .get(&work.counter)
                     .copied()
                     .or_else(|| (work.phase == Phase::Running && work.flags.at_most_once()).then_some(work.claim));
-                let half = state.work(work.counter).is_none_or(Work::is_half);
+                let half = state.work(work.counter).is_none_or(|work| work.is_half());
                 (!half).then(|| {
                     Item::Work(work.taken_back(begun, state.lingering.claim(work.counter), self.now).unwrap_or(work))
                 })
             }
-            Item::Body(counter, _) | Item::Note(counter, _) if state.work(counter).is_none_or(Work::is_half) => None,
+            Item::Body(counter, _) | Item::Note(counter, _)
+                if state.work(counter).is_none_or(|work| work.is_half()) =>
+            {
+                None
+            }
             // No body runs on elsewhere.
             Item::Lingering { .. } => None,
             Item::Unique(item) if state.lingering.holds(item.holder) => {

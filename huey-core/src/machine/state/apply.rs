@@ -122,12 +122,15 @@ impl State {
 
     fn put_work(&mut self, item: WorkItem, place: Place) -> Place {
         self.highest_claim = self.highest_claim.max(item.claim);
-        let number = self.slot(item.counter);
-        self.unlist_at(number);
-        let Some(work) = self.at_mut(number) else { return Place::NONE };
-        let counted = (!work.home.is_none()).then_some(work.item);
-        work.item = item;
-        let old = std::mem::replace(&mut work.home, place);
+        let number = self.find(item.counter);
+        if let Some(number) = number {
+            self.unlist_at(number, item.counter);
+        }
+        let (number, (counted, old)) = self.edit(number, item.counter, |work| {
+            let counted = (!work.home.is_none()).then_some(work.item);
+            work.item = item;
+            (counted, std::mem::replace(&mut work.home, place))
+        });
         if let Some(before) = counted {
             self.count(&before, false);
         }
@@ -144,7 +147,7 @@ impl State {
         } else {
             self.free_limits(item.counter);
         }
-        self.list_at(number);
+        self.list_at(number, item.counter);
         // One that waits again and was listed has roused those who claim.
         self.stir();
         old
@@ -171,10 +174,10 @@ impl State {
     }
 
     fn put_part(&mut self, counter: u64, place: Place, part: fn(&mut Work) -> &mut Place) -> Place {
-        let number = self.slot(counter);
-        let old = self.at_mut(number).map(|work| std::mem::replace(part(work), place));
-        self.list_at(number);
-        old.unwrap_or_default()
+        let number = self.find(counter);
+        let (number, old) = self.edit(number, counter, |work| std::mem::replace(part(work), place));
+        self.list_at(number, counter);
+        old
     }
 
     fn put_result(&mut self, result: &ResultItem, place: Place) -> Place {
@@ -192,29 +195,34 @@ impl State {
         old
     }
 
-    /// The number of a counter's work, which is made empty if none is there: after compaction a body may be read back before
-    /// its work.
-    fn slot(&mut self, counter: u64) -> u32 {
-        match self.index.get(counter) {
-            Some(Target::Live(number)) => return number,
-            Some(Target::Result(_)) => self.drop_result(counter),
-            None => {}
+    /// The number of a counter's work, if it has one, and no result in its place.
+    fn find(&mut self, counter: u64) -> Option<u32> {
+        match self.index.get(counter)? {
+            Target::Live(number) => return Some(number),
+            Target::Result(_) => self.drop_result(counter),
         }
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.slab.push(None);
-            u32::try_from(self.slab.len() - 1).unwrap_or(u32::MAX)
+        None
+    }
+
+    /// Changes the work of that number, or an empty one if there is none: after compaction a body may be read back before
+    /// its work. Returns the number that it has from now on, too.
+    fn edit<T>(&mut self, number: Option<u32>, counter: u64, change: impl FnOnce(&mut Work) -> T) -> (u32, T) {
+        let mut work = number.and_then(|number| self.works.get(number, counter)).unwrap_or_else(|| Work {
+            item: WorkItem::unknown(counter),
+            home: Place::NONE,
+            body: Place::NONE,
+            note: Place::NONE,
+            listed: Listed::Nowhere,
         });
-        if let Some(slot) = self.slab.get_mut(number as usize) {
-            *slot = Some(Work {
-                item: WorkItem::unknown(counter),
-                home: Place::NONE,
-                body: Place::NONE,
-                note: Place::NONE,
-                listed: Listed::Nowhere,
-            });
+        let changed = change(&mut work);
+        let moved = match number {
+            Some(number) => self.works.set(number, work),
+            None => self.works.add(work),
+        };
+        if number != Some(moved) {
+            self.index.set(counter, Target::Live(moved));
         }
-        self.index.set(counter, Target::Live(number));
-        number
+        (moved, changed)
     }
 
     fn drop_work(&mut self, counter: u64) {
@@ -226,9 +234,9 @@ impl State {
         let limits = self.limits.forget(counter);
         self.homes.lose(limits);
         let Some(Target::Live(number)) = self.index.get(counter) else { return };
+        let Some(work) = self.works.get(number, counter) else { return };
         self.index.remove(counter);
-        let Some(work) = self.slab.get_mut(number as usize).and_then(Option::take) else { return };
-        self.free.push(number);
+        self.works.remove(number);
         for place in [work.home, work.body, work.note] {
             self.homes.lose(place);
         }
@@ -256,7 +264,7 @@ impl State {
 
     /// Whether the item that `effect` put at `place` still has its home there.
     pub(crate) fn is_home(&self, item: &Item, place: Place) -> bool {
-        let part = |counter: u64, part: fn(&Work) -> Place| self.work(counter).map(part);
+        let part = |counter: u64, part: fn(Work) -> Place| self.work(counter).map(part);
         let home = match item {
             Item::Meta { .. } => Some(self.meta),
             Item::Name { number, .. } => self.names.place(*number),
@@ -285,7 +293,7 @@ impl State {
 
     /// A job of which only a part is there.
     pub(crate) fn half_a_job(&self) -> Option<u64> {
-        self.all_work().find(|work| work.is_half()).map(|work| work.item.counter)
+        self.all_work().find(super::super::work::Work::is_half).map(|work| work.item.counter)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Jobs that wait for a limit, among those that wait.
 
-use super::{Listed, State};
+use super::{Listed, State, Work};
 use crate::machine::limit::Wait;
 use crate::time::Timestamp;
 
@@ -21,9 +21,11 @@ impl State {
         }
         while let Some(counter) = self.limits.wake(self.horizon) {
             let limited = self.is_rate_limited(counter);
-            let Some(work) = self.work_mut(counter) else { continue };
-            work.listed = Listed::Ready;
-            let item = work.item;
+            let Some(number) = self.number(counter) else { continue };
+            let Some(Work { item, .. }) = self.works.get(number, counter) else { continue };
+            if let Some(listed) = self.works.listed(number) {
+                *listed = Listed::Ready;
+            }
             if limited {
                 let tally = self.tallies.entry((item.queue, item.task)).or_default();
                 tally.limited = tally.limited.saturating_sub(1);
