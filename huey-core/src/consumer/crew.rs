@@ -11,6 +11,7 @@ use super::config::Owner;
 use super::late::Hold;
 use crate::enqueue::{tell_discarded, tell_limited};
 use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
+use crate::id::JobId;
 use crate::periodic::Ticker;
 use crate::signal::SignalKind;
 use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
@@ -244,14 +245,15 @@ impl Crew {
         let hold = hears(SignalKind::Locked) || hears(SignalKind::RateLimited) || hears(SignalKind::Scheduled);
         match storage.commit(transition, Commit { hold, ..Commit::RELAXED })? {
             Outcome::Claimed { claimed, ended, limited, more } => {
+                let told: Vec<JobId> = ended.iter().map(|end| end.id).chain(limited.iter().map(|one| one.id)).collect();
                 for end in ended {
                     tell_discarded(signals, waiters, end, storage.clock().now());
                 }
-                if hold && !limited.is_empty() {
+                if hold && !told.is_empty() {
                     for one in &limited {
                         tell_limited(signals, one, storage.clock().now());
                     }
-                    storage.release(&limited.iter().map(|one| one.id).collect::<Vec<_>>());
+                    storage.release(&told);
                 }
                 Ok((claimed, more))
             }

@@ -216,6 +216,14 @@ impl State {
     }
 
     pub(crate) fn release(&mut self, counter: u64) {
+        self.show(counter);
+        if let Some(behind) = self.behind.remove(&counter) {
+            self.release(behind);
+        }
+    }
+
+    /// Lets go of a job and not of what is held behind it.
+    pub(crate) fn show(&mut self, counter: u64) {
         if self.held.remove(&counter) {
             if self.parting.remove(&counter) {
                 self.rouse();
@@ -223,9 +231,6 @@ impl State {
             self.list(counter);
             self.wake();
             self.stir();
-            if let Some(behind) = self.behind.remove(&counter) {
-                self.release(behind);
-            }
         }
     }
 

@@ -243,12 +243,12 @@ impl<L: Log> Core<L> {
     }
 
     /// What is held is as durable as it has to be. Ends are shown from now on, so that whoever hears of one can read
-    /// it; what waits stays held until it has been announced.
+    /// it; what waits, and what is held behind an end, stays held until that has been announced.
     pub(crate) fn show(&mut self, counters: &[u64]) {
         for counter in counters {
             let waits = self.state.work(*counter).is_some_and(|work| work.item.phase == Phase::Waiting);
             if !waits {
-                self.state.release(*counter);
+                self.state.show(*counter);
             }
         }
     }
