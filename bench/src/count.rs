@@ -54,6 +54,16 @@ pub(crate) fn drain(args: &Args) -> Result<Vec<Figure>, BoxError> {
     Ok(Vec::new())
 }
 
+/// Jobs put in together, then run by a worker.
+pub(crate) fn work(args: &Args) -> Result<Vec<Figure>, BoxError> {
+    let place = Place::new(args.work())?;
+    let huey = place.open_with(|builder| untimed(builder).retention(Duration::ZERO))?;
+    let _ = carry::map(&huey, (0..args.times()).map(|_| load()))?;
+    huey.consumer().workers(1).run_until_idle()?;
+    huey.close()?;
+    Ok(Vec::new())
+}
+
 fn settle_some(storage: &dyn Storage) -> Result<usize, BoxError> {
     let (queues, tasks, keep) = (vec!["default".to_owned()], Tasks::ALL, Duration::ZERO);
     let claim = Transition::Claim { queues, tasks, most: TOGETHER, many: Tasks::ALL, keep };

@@ -54,6 +54,7 @@ const COUNTED: &[(&str, Scenario)] = &[
     ("count-enqueue", count::enqueue),
     ("count-bulk", count::bulk),
     ("count-drain", count::drain),
+    ("count-work", count::work),
     ("count-raw", count::raw_inserts),
     ("memory-of-sled", backlog::raw_memory),
 ];

@@ -88,7 +88,7 @@ fn start(crew: &Arc<Crew>, name: &Arc<str>, job: Claimed, places: &Arc<Places>) 
     let crew = Arc::clone(crew);
     tokio::spawn(async move {
         let end = attend(body, Some((&mut seat, &crew)), &cancel).await;
-        if let Back::InTime(place) = crew.back(place) {
+        if let Back::InTime(place) = crew.back(place, false) {
             crew.settle(place, kit, end);
         }
         drop(seat);

@@ -63,6 +63,9 @@ impl Ends {
     /// Adds one, and takes all of them if they are to be settled `now` or are many.
     pub(crate) fn add(&self, kit: Kit, end: End, now: bool) -> Vec<(Kit, End)> {
         let mut inner = lock(&self.inner);
+        if inner.all.is_empty() && !now {
+            inner.all.reserve_exact(MOST);
+        }
         inner.all.push((kit, end));
         if now || inner.all.len() >= MOST {
             inner.since = None;

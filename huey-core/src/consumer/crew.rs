@@ -68,7 +68,7 @@ pub(super) struct Attempts {
     /// How many claims were begun.
     claims: u64,
     /// Attempts whose body has returned, which wait for others to be settled with.
-    unsettled: usize,
+    pub(super) unsettled: usize,
     /// The deadlines of plain bodies, by slot.
     pub(super) deadlines: BTreeSet<(Instant, usize)>,
     /// How long their keeper sleeps; for good if none.
@@ -311,14 +311,14 @@ impl Crew {
 
     /// Settles an attempt and gives its place back once that is done.
     pub(crate) fn settle(&self, place: Place, kit: Kit, end: End) {
-        self.returned(&place, 0);
+        self.returned(&place);
         self.executor.settle(kit, end, move || drop(place));
     }
 
     /// Settles an attempt, and returns once everybody has heard of it.
     pub(crate) fn settle_and_wait(&self, place: Place, kit: Kit, end: End) {
         let (told, wait) = crate::sync::mpsc::channel::<()>();
-        self.returned(&place, 0);
+        self.returned(&place);
         self.executor.settle(kit, end, move || {
             drop(place);
             drop(told);
@@ -329,8 +329,9 @@ impl Crew {
 
     /// Settles an attempt together with others: at once if that is asked for, else within a millisecond. Its place may
     /// be given to another: should the process die first, the job goes back as if it had not begun.
-    pub(crate) fn settle_with_others(&self, place: &Place, kit: Kit, end: End, now: bool) {
-        self.returned(place, 1);
+    ///
+    /// Its [`back`](Self::back) has counted it as put off.
+    pub(crate) fn settle_with_others(&self, kit: Kit, end: End, now: bool) {
         let now = now || self.executor.waiters.any(kit.id());
         self.settle_all(self.ends.add(kit, end, now));
     }
@@ -346,9 +347,8 @@ impl Crew {
     }
 
     /// The body at a place has returned.
-    fn returned(&self, place: &Place, put_off: usize) {
+    fn returned(&self, place: &Place) {
         let mut attempts = self.lock();
-        attempts.unsettled += put_off;
         if let Some(running) = attempts.running.get_mut(&place.slot) {
             running.returned = true;
         }

@@ -54,15 +54,22 @@ pub(crate) enum Back {
 }
 
 impl Crew {
-    /// The body at a place has returned, perhaps long after its deadline.
-    pub(crate) fn back(&self, place: Place) -> Back {
+    /// The body at a place has returned, perhaps long after its deadline. If its settle is to be `put_off`, that counts from
+    /// now on.
+    pub(crate) fn back(&self, place: Place, put_off: bool) -> Back {
         let (hold, needed) = {
             let mut attempts = self.lock();
             let attempts = &mut *attempts;
             attempts.deadlines.retain(|(_, slot)| *slot != place.slot);
-            let Some(running) = attempts.running.get_mut(&place.slot) else { return Back::InTime(place) };
-            running.returned = true;
-            let Some(hold) = running.hold.take() else { return Back::InTime(place) };
+            let running = attempts.running.get_mut(&place.slot);
+            let hold = running.and_then(|running| {
+                running.returned = true;
+                running.hold.take().map(|hold| (running, hold))
+            });
+            let Some((running, hold)) = hold else {
+                attempts.unsettled += usize::from(put_off);
+                return Back::InTime(place);
+            };
             tracing::warn!(
                 job = %running.kit.id(), task = running.kit.task(),
                 "a late body has returned, and what it came to is refused"

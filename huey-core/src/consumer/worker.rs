@@ -70,7 +70,8 @@ impl Hand<'_> {
             Err(end) => end,
         };
         self.paces.note(&task, monotonic().duration_since(begun));
-        let place = match self.crew.back(place) {
+        let put_off = kit.is_relaxed() && !matches!(end, End::NotBegun);
+        let place = match self.crew.back(place, put_off) {
             Back::InTime(place) => place,
             Back::Late { needed: true } => {
                 self.crew.calls.bell.ring_all();
@@ -87,8 +88,8 @@ impl Hand<'_> {
             // The job went back, and would be claimed again at once.
             return Err(StorageError::Unavailable("the beginning of an attempt could not be noted".into()));
         }
-        if kit.is_relaxed() {
-            self.crew.settle_with_others(&place, kit, end, is_last);
+        if put_off {
+            self.crew.settle_with_others(kit, end, is_last);
             self.place = Some(place).filter(|_| !is_last);
         } else {
             self.crew.settle(place, kit, end);

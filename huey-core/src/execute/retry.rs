@@ -23,23 +23,22 @@ use crate::store::Verdict;
 use crate::task::{Failure, Options, Stopped};
 
 /// What the decision depends on, beside the end itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
     pub(crate) retries: u32,
     pub(crate) retried: u32,
-    pub(crate) options: Options,
+    /// The wait before the next attempt.
+    pub(crate) delay: &'a dyn Fn() -> Duration,
     pub(crate) keep: Duration,
     pub(crate) signature: u32,
     pub(crate) at_most_once: bool,
-    /// A number from 0 to 1 for the jitter.
-    pub(crate) chance: f64,
 }
 
 /// A verdict, and the signals that tell of it in order.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Decided {
     pub(crate) verdict: Verdict,
-    pub(crate) signals: Vec<SignalKind>,
+    pub(crate) signals: [Option<SignalKind>; 3],
     pub(crate) error: Option<TaskError>,
     pub(crate) cause: Option<String>,
 }
@@ -47,22 +46,26 @@ pub(crate) struct Decided {
 impl Decided {
     /// One that nobody hears of.
     pub(super) fn silent(verdict: Verdict) -> Self {
-        Self::new(verdict, [])
+        Self::new(verdict, [None; 3])
     }
 
-    fn new(verdict: Verdict, signals: impl Into<Vec<SignalKind>>) -> Self {
-        Self { verdict, signals: signals.into(), error: None, cause: None }
+    fn new(verdict: Verdict, signals: [Option<SignalKind>; 3]) -> Self {
+        Self { verdict, signals, error: None, cause: None }
+    }
+
+    fn with(verdict: Verdict, signal: SignalKind) -> Self {
+        Self::new(verdict, [Some(signal), None, None])
     }
 }
 
 /// Decides. `record` fills an error record with what is known of the attempt.
-pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> TaskError) -> Decided {
+pub(crate) fn decide(end: End, terms: &Terms<'_>, record: impl Fn(TaskError) -> TaskError) -> Decided {
     use SignalKind::{Canceled, Complete, Error, Interrupted, Timeout};
     match end {
         End::Value(output) => {
             let output = Bytes::from(output);
             let (signature, keep) = (terms.signature, terms.keep);
-            Decided::new(Verdict::Complete { output, signature, keep, next: None }, [Complete])
+            Decided::with(Verdict::Complete { output, signature, keep, next: None }, Complete)
         }
         End::Panicked { message, place } => {
             let error = TaskError { place, panicked: true, ..TaskError::new(message) };
@@ -79,16 +82,16 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
         End::Failed(Failure::Unstorable(why)) => dead(record(TaskError::new(why)), Error),
         End::Failed(Failure::Retry { after }) => {
             let verdict = Verdict::Retry { delay: after, error: None, spend: false };
-            Decided::new(verdict, retrying(after))
+            Decided::new(verdict, retrying(None, after))
         }
         End::Failed(Failure::Cancel { reason }) => {
             let verdict = Verdict::Canceled { cause: reason.clone(), keep: terms.keep };
-            Decided { cause: Some(reason), ..Decided::new(verdict, [Canceled]) }
+            Decided { cause: Some(reason), ..Decided::with(verdict, Canceled) }
         }
         End::Failed(Failure::Stopped(Stopped::Canceled)) => {
             let cause = "canceled by a caller while it ran".to_owned();
             let verdict = Verdict::Canceled { cause: cause.clone(), keep: terms.keep };
-            Decided { cause: Some(cause), ..Decided::new(verdict, [Canceled]) }
+            Decided { cause: Some(cause), ..Decided::with(verdict, Canceled) }
         }
         End::Failed(Failure::Stopped(Stopped::Shutdown)) | End::Interrupted => {
             let cause = "the consumer stopped before it ended".to_owned();
@@ -97,11 +100,11 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
             } else {
                 Verdict::Returned { started: true }
             };
-            Decided { cause: Some(cause), ..Decided::new(verdict, [Interrupted]) }
+            Decided { cause: Some(cause), ..Decided::with(verdict, Interrupted) }
         }
         End::Failed(Failure::Locked { keys, why }) => {
             let verdict = Verdict::Locked { keys };
-            Decided { cause: Some(why), ..Decided::new(verdict, [SignalKind::Locked]) }
+            Decided { cause: Some(why), ..Decided::with(verdict, SignalKind::Locked) }
         }
         End::Failed(Failure::Unreadable(why)) => parked(format!("its arguments do not fit the task: {why}")),
         End::Failed(Failure::MissingData(name)) => parked(format!("nobody provided its data of type `{name}`")),
@@ -109,41 +112,40 @@ pub(crate) fn decide(end: End, terms: &Terms, record: impl Fn(TaskError) -> Task
             let error = record(TaskError::crash_limit(crashes));
             let verdict = Verdict::Dead { error: error.clone(), next: None };
             let cause = Some("crash limit".to_owned());
-            Decided { error: Some(error), cause, ..Decided::new(verdict, [SignalKind::Dead]) }
+            Decided { error: Some(error), cause, ..Decided::with(verdict, SignalKind::Dead) }
         }
         // Chords are decided elsewhere.
-        End::NotBegun | End::Gather => Decided::new(Verdict::Returned { started: false }, []),
+        End::NotBegun | End::Gather => Decided::silent(Verdict::Returned { started: false }),
         End::Unknown(why) => parked(why),
     }
 }
 
 fn parked(cause: String) -> Decided {
     let verdict = Verdict::Parked { cause: cause.clone() };
-    Decided { cause: Some(cause), ..Decided::new(verdict, [SignalKind::Parked]) }
+    Decided { cause: Some(cause), ..Decided::with(verdict, SignalKind::Parked) }
 }
 
 fn dead(error: TaskError, first: SignalKind) -> Decided {
     let verdict = Verdict::Dead { error: error.clone(), next: None };
-    Decided { error: Some(error), ..Decided::new(verdict, [first, SignalKind::Dead]) }
+    Decided { error: Some(error), ..Decided::new(verdict, [Some(first), Some(SignalKind::Dead), None]) }
 }
 
-fn failed(error: TaskError, terms: &Terms, first: SignalKind) -> Decided {
+fn failed(error: TaskError, terms: &Terms<'_>, first: SignalKind) -> Decided {
     if terms.retried >= terms.retries {
         return dead(error, first);
     }
-    let delay = delay(&terms.options, terms.retried, terms.chance);
-    let mut signals = vec![first];
-    signals.extend(retrying(delay));
+    let delay = (terms.delay)();
+    let signals = retrying(Some(first), delay);
     let verdict = Verdict::Retry { delay, error: Some(error.clone()), spend: true };
     Decided { error: Some(error), ..Decided::new(verdict, signals) }
 }
 
-fn retrying(delay: Duration) -> Vec<SignalKind> {
-    if delay.is_zero() { vec![SignalKind::Retrying] } else { vec![SignalKind::Retrying, SignalKind::Scheduled] }
+fn retrying(first: Option<SignalKind>, delay: Duration) -> [Option<SignalKind>; 3] {
+    [first, Some(SignalKind::Retrying), (!delay.is_zero()).then_some(SignalKind::Scheduled)]
 }
 
-/// The wait before the next attempt, after `retried` retries have been spent.
-fn delay(options: &Options, retried: u32, chance: f64) -> Duration {
+/// The wait before the next attempt, after `retried` retries have been spent. `chance`, from 0 to 1, is for the jitter.
+pub(crate) fn delay(options: &Options, retried: u32, chance: f64) -> Duration {
     let first = options.retry_delay.unwrap_or_default().as_secs_f64();
     let backoff = options.backoff.unwrap_or(1.0).max(1.0);
     let grown = first * backoff.powi(i32::try_from(retried).unwrap_or(i32::MAX));
@@ -157,9 +159,10 @@ fn delay(options: &Options, retried: u32, chance: f64) -> Duration {
 mod tests {
     use super::*;
 
-    fn terms(retries: u32, spent: u32, options: Options) -> Terms {
-        let keep = Duration::from_mins(1);
-        Terms { retries, retried: spent, options, keep, signature: 0, at_most_once: false, chance: 0.5 }
+    fn decided(end: End, retries: u32, spent: u32, options: Options, at_most_once: bool) -> Decided {
+        let (keep, delay) = (Duration::from_mins(1), || delay(&options, spent, 0.5));
+        let terms = Terms { retries, retried: spent, delay: &delay, keep, signature: 0, at_most_once };
+        decide(end, &terms, |error| error)
     }
 
     fn fail() -> End {
@@ -168,7 +171,7 @@ mod tests {
 
     fn waits(options: Options, retries: u32) -> Vec<Duration> {
         (0..retries)
-            .map(|retried| match decide(fail(), &terms(retries, retried, options), |error| error).verdict {
+            .map(|retried| match decided(fail(), retries, retried, options, false).verdict {
                 Verdict::Retry { delay, spend: true, .. } => delay,
                 other => panic!("{other:?}"),
             })
@@ -201,7 +204,9 @@ mod tests {
     fn each_end_has_its_signals() {
         use SignalKind::{Canceled, Complete, Dead, Error, Interrupted, Parked, Retrying, Scheduled, Timeout};
         let delayed = Options { retry_delay: Some(Duration::from_secs(1)), ..Options::NONE };
-        let signals = |end, retries, options| decide(end, &terms(retries, 0, options), |error| error).signals;
+        let signals = |end, retries, options| {
+            decided(end, retries, 0, options, false).signals.into_iter().flatten().collect::<Vec<_>>()
+        };
         assert_eq!(signals(End::Value(vec![]), 0, Options::NONE), [Complete]);
         assert_eq!(signals(fail(), 0, Options::NONE), [Error, Dead]);
         assert_eq!(signals(fail(), 1, Options::NONE), [Error, Retrying]);
@@ -224,9 +229,8 @@ mod tests {
 
     #[test]
     fn an_interrupted_job_goes_back_unless_it_may_start_only_once() {
-        let back = decide(End::Interrupted, &terms(0, 0, Options::NONE), |error| error);
-        assert_eq!(back.verdict, Verdict::Returned { started: true });
-        let once = Terms { at_most_once: true, ..terms(0, 0, Options::NONE) };
-        assert!(matches!(decide(End::Interrupted, &once, |error| error).verdict, Verdict::Lost { .. }));
+        let comes_to = |at_most_once| decided(End::Interrupted, 0, 0, Options::NONE, at_most_once).verdict;
+        assert_eq!(comes_to(false), Verdict::Returned { started: true });
+        assert!(matches!(comes_to(true), Verdict::Lost { .. }));
     }
 }

@@ -32,15 +32,14 @@ impl Executor {
             }
             end => end,
         };
-        let options = kit.registration.map_or(Options::NONE, Registration::options).or(self.defaults);
+        let own = || kit.registration.map_or(Options::NONE, Registration::options);
         let terms = retry::Terms {
             retries: kit.retries,
             retried: kit.retried,
-            options,
-            keep: options.retention.unwrap_or(KEEP),
+            delay: &|| retry::delay(&own().or(self.defaults), kit.retried, chance()),
+            keep: own().retention.or(self.defaults.retention).unwrap_or(KEEP),
             signature: kit.registration.map_or(0, |registration| registration.task.output),
             at_most_once: kit.at_most_once,
-            chance: chance(),
         };
         retry::decide(end, &terms, |error| TaskError {
             attempt: kit.attempt,
@@ -196,8 +195,9 @@ impl Executor {
     }
 
     fn announce(&self, all: Vec<(Kit, Settling)>, settled: Vec<Option<Settled>>, repeated: bool, how: Commit) {
-        let mut told = Vec::with_capacity(all.len());
+        let mut told = Vec::new();
         let (mut held, mut canceled) = (Vec::new(), Vec::new());
+        let now = self.storage.clock().now();
         for ((kit, settling), settled) in all.into_iter().zip(settled) {
             // The answer to a repeated settle finds the lease gone if the first one had been done.
             let is_guessed = settled.is_none();
@@ -209,7 +209,7 @@ impl Executor {
             let Settling { decided: Decided { verdict, signals, error, cause }, follow } = settling;
             let error = error.map(Arc::new);
             let cause: Option<Arc<str>> = cause.map(Into::into);
-            for kind in signals {
+            for kind in signals.into_iter().flatten() {
                 self.emit(&kit, kind, error.clone(), cause.clone(), settled.due);
             }
             held.push(kit.lease.id);
@@ -227,7 +227,6 @@ impl Executor {
                     None => {}
                 }
             }
-            let now = self.storage.clock().now();
             for step in steps {
                 if refused != Some(step.id) {
                     emit_discarded(&self.signals, &step, now);
@@ -238,7 +237,10 @@ impl Executor {
             if let Some(follow) = follow {
                 follow.tell(&self.pipeline, next, &mut held, &mut canceled);
             }
-            told.push((kit, verdict, state, error, cause));
+            // Who comes to wait from here on finds the end in the store, unless that is held.
+            if how.hold || self.waiters.any(kit.lease.id) {
+                told.push((kit, verdict, state, error, cause));
+            }
         }
         // Before the waiters are told: who registers too late for that must find the end in the store.
         if how.hold {
@@ -283,7 +285,8 @@ impl Settling {
 fn transition<'a>(all: impl IntoIterator<Item = (&'a Kit, &'a Settling)>) -> Transition {
     let settlement =
         |(kit, one): (&Kit, &Settling)| Settlement { lease: kit.lease, verdict: one.decided.verdict.clone() };
-    let (mut settlements, mut runs_on) = (Vec::new(), false);
+    let all = all.into_iter();
+    let (mut settlements, mut runs_on) = (Vec::with_capacity(all.size_hint().0), false);
     for (kit, one) in all {
         runs_on |= kit.runs_on;
         settlements.push(settlement((kit, one)));

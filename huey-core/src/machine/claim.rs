@@ -56,6 +56,11 @@ impl Claim<'_> {
                             more = true;
                             break;
                         }
+                        if !claimed.is_empty() {
+                            // They are claimed together.
+                            claimed.reserve((most as usize).saturating_sub(claimed.len()));
+                            decided.effects.reserve(claimed.capacity() - claimed.len());
+                        }
                         self.pick_up(&work, &mut claimed, &mut ended, &mut limited, &mut decided)?;
                         alone &= !claimed.is_empty();
                     }

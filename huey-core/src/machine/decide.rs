@@ -1,6 +1,6 @@
 //! From a transition and the state to effects and an outcome. Looks, and changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::chord;
 use super::claim;
@@ -42,7 +42,7 @@ pub(crate) struct SoFar {
     /// Unique keys that its jobs took.
     pub(super) taken: HashMap<Bytes, JobId>,
     /// Jobs that ended, and hold no key any more but for a time.
-    pub(super) ended: HashSet<u64>,
+    pub(super) ended: BTreeSet<u64>,
     /// Jobs whose bodies run on, and which hold their keys therefore.
     pub(super) lingering: HashSet<u64>,
     /// How many members have arrived at a chord.

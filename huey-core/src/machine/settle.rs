@@ -1,6 +1,6 @@
 //! Settling: the end of an attempt, whatever the end.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::claim::end_of;
@@ -33,7 +33,9 @@ pub(super) fn settle(
 ) -> Result<Decided, Refusal> {
     let mut decided = Decided::default();
     let mut all = Vec::with_capacity(settlements.len());
-    let mut seen = HashSet::with_capacity(settlements.len());
+    let mut seen = BTreeSet::new();
+    decided.touched.reserve(settlements.len());
+    decided.effects.reserve(settlements.len());
     for Settlement { lease, verdict } in settlements {
         // Two settlements of one lease in one transition: the first counts.
         let work = running(state, lease).filter(|work| seen.insert(work.item.counter));
