@@ -53,12 +53,13 @@ pub(crate) fn one_by_one(args: &Args) -> Result<Vec<Figure>, BoxError> {
 }
 
 pub(crate) fn threads(args: &Args) -> Result<Vec<Figure>, BoxError> {
-    let mut rounds = Vec::new();
+    let (mut rounds, mut bare) = (Vec::new(), Vec::new());
+    let each = 10 * SYNCED / CALLERS;
     for _ in 0..ROUNDS {
         let one = rate_of(args, Durability::Synced, SYNCED)?;
         let place = Place::new(args.work())?;
+        bare.push((raw::shared_writes(place.folder(), CALLERS, each)?, one));
         let huey = place.open(Durability::Synced)?;
-        let each = 10 * SYNCED / CALLERS;
         let all = rate(each * CALLERS, || {
             std::thread::scope(|scope| {
                 let callers: Vec<_> = (0..CALLERS)
@@ -72,7 +73,11 @@ pub(crate) fn threads(args: &Args) -> Result<Vec<Figure>, BoxError> {
         })?;
         rounds.push((all, one));
     }
-    Ok(vec![Figure::beside("enqueue-threads/synced", "jobs/s", "synced", "one caller", &rounds)])
+    Ok(vec![
+        Figure::beside("enqueue-threads/synced", "jobs/s", "synced", "one caller", &rounds),
+        // What so many threads come to that share a write and a sync, and do nothing else.
+        Figure::beside("enqueue-threads/bare", "writes/s", "synced", "one caller", &bare),
+    ])
 }
 
 pub(crate) fn many(args: &Args) -> Result<Vec<Figure>, BoxError> {

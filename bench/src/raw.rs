@@ -69,6 +69,54 @@ pub(crate) fn writes(folder: &Path, times: u32) -> Result<f64, BoxError> {
     })
 }
 
+/// Writes of as many bytes, a second, by callers that share each write and its sync, and do nothing else: who finds nobody at it
+/// writes for all who wait. Who comes while one is written sleeps until the next is done, and no longer than that.
+pub(crate) fn shared_writes(folder: &Path, callers: u32, each: u32) -> Result<f64, BoxError> {
+    #[derive(Default)]
+    struct Done {
+        asked: u32,
+        durable: u32,
+        /// How far the write that runs will come, and how many there were.
+        writing: Option<u32>,
+        round: u32,
+    }
+    let file = File::create(folder.join("file"))?;
+    let (done, even, odd) = (Mutex::new(Done::default()), Condvar::new(), Condvar::new());
+    let over = |round: u32| if round.is_multiple_of(2) { &even } else { &odd };
+    let write = || -> std::io::Result<()> {
+        let mut now = done.lock().unwrap_or_else(PoisonError::into_inner);
+        now.asked += 1;
+        let own = now.asked;
+        while now.durable < own {
+            if let Some(writing) = now.writing {
+                let round = now.round + u32::from(writing < own);
+                now = over(round).wait(now).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (from, upto) = (now.durable, now.asked);
+            now.writing = Some(upto);
+            now.round += 1;
+            let round = now.round;
+            drop(now);
+            let bytes: Vec<u8> = (from..upto).flat_map(value).collect();
+            let written = (&file).write_all(&bytes).and_then(|()| file.sync_data());
+            now = done.lock().unwrap_or_else(PoisonError::into_inner);
+            now.writing = None;
+            over(round).notify_all();
+            over(round + 1).notify_one();
+            written?;
+            now.durable = upto;
+        }
+        Ok(())
+    };
+    rate(callers * each, || {
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..callers).map(|_| scope.spawn(|| (0..each).try_for_each(|_| write()))).collect();
+            all.into_iter().try_for_each(|caller| Ok(caller.join().map_err(|_| "a caller panicked")??))
+        })
+    })
+}
+
 /// Jobs a second that are taken from a key for what waits over one for what runs to one for what is done, each as
 /// single operations.
 pub(crate) fn drains(folder: &Path, times: u32) -> Result<f64, BoxError> {

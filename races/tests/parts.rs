@@ -139,21 +139,41 @@ fn no_job_lies_while_workers_wait_at_the_bell() {
     join(workers);
 }
 
-/// What is inserted, and a sync of it.
+/// What is inserted, those who wait to be, and a sync of it.
 #[derive(Default)]
-struct Log(Mutex<u64>);
+struct Log {
+    last: Mutex<u64>,
+    inbox: Mutex<Vec<Arc<Mutex<Option<u64>>>>>,
+}
 
 impl Log {
     fn insert(&self) -> u64 {
-        let mut last = lock(&self.0);
+        let mut last = lock(&self.last);
         *last += 1;
         *last
     }
 
+    /// Who comes while this is locked is taken along by the next sync.
     fn sync(&self, watermark: &Watermark) {
-        let last = *lock(&self.0);
+        let mut last = lock(&self.last);
+        watermark.gather(*last);
+        for slot in std::mem::take(&mut *lock(&self.inbox)) {
+            *last += 1;
+            *lock(&slot) = Some(*last);
+        }
+        let upto = *last;
+        drop(last);
         thread::yield_now();
-        watermark.durable().fetch_max(last, Ordering::SeqCst);
+        watermark.durable().fetch_max(upto, Ordering::SeqCst);
+    }
+
+    /// Inserts, or leaves it to the next sync.
+    fn leave(&self, watermark: &Watermark) -> u64 {
+        let slot = Arc::new(Mutex::new(None));
+        lock(&self.inbox).push(Arc::clone(&slot));
+        watermark.pass(|| self.sync(watermark));
+        let left = *lock(&slot);
+        left.unwrap_or_else(|| self.insert())
     }
 }
 
@@ -193,11 +213,12 @@ fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool) {
             }
         })
     };
-    let callers: Vec<_> = (0..2)
+    let callers: Vec<_> = (0..3)
         .map(|caller| {
             let (watermark, log) = (Arc::clone(&watermark), Arc::clone(&log));
             thread::spawn(move || {
-                let (life, sequence) = (watermark.life(), log.insert());
+                let life = watermark.life();
+                let sequence = if caller == 1 { log.leave(&watermark) } else { log.insert() };
                 if caller == 0 {
                     let (outcome, held, done) = (transition::Outcome, Vec::new(), Box::new(|| ()));
                     watermark.announce_later(Announcement { sequence, life, outcome, held, keep_held: false, done });

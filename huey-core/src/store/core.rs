@@ -3,7 +3,7 @@
 mod compaction;
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,8 @@ pub(crate) struct Core<L> {
     /// Entries below the first number are dead, and were so when the journal ended at the second.
     doomed: (u64, u64),
     space: Option<(Instant, u64)>,
+    /// Jobs that are held until an entry is durable, and for nothing else.
+    put_off: VecDeque<(u64, Vec<u64>)>,
     /// Whoever holds it keeps the old entries.
     pin: Arc<()>,
 }
@@ -89,10 +91,11 @@ impl<L: Log> Core<L> {
             journal.remove_newest().map_err(damage)?;
         }
         let cursor = state.homes.first();
-        let (frames, earned, credit, doomed, space) = Default::default();
+        let (frames, earned, credit, doomed, space, put_off) = Default::default();
         let open = journal.batch();
         let (options, pin) = (options.clone(), Arc::default());
-        let mut core = Self { journal, state, open, frames, earned, options, cursor, credit, doomed, space, pin };
+        let mut core =
+            Self { journal, state, open, frames, earned, options, cursor, credit, doomed, space, put_off, pin };
         match inherited {
             None => core.begin_life(medium),
             Some(inherited) => core.resume(inherited),
@@ -240,6 +243,26 @@ impl<L: Log> Core<L> {
         for counter in counters {
             self.state.release(*counter);
         }
+    }
+
+    /// Lets these jobs go, which are held, once the entry is durable.
+    pub(crate) fn release_behind(&mut self, sequence: u64, counters: Vec<u64>) {
+        if !counters.is_empty() {
+            self.put_off.push_back((sequence, counters));
+        }
+    }
+
+    /// Lets those go whose entry is durable by now.
+    pub(crate) fn release_durable(&mut self) {
+        let durable = self.journal.durable();
+        while let Some((_, counters)) = self.put_off.pop_front_if(|(sequence, _)| *sequence <= durable) {
+            self.release(&counters);
+        }
+    }
+
+    /// Whether a sync should begin before the next entries must wait for one.
+    pub(crate) fn is_barrier_near(&self) -> bool {
+        self.journal.is_barrier_near()
     }
 
     /// What is held is as durable as it has to be. Ends are shown from now on, so that whoever hears of one can read

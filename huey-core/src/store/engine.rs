@@ -118,8 +118,15 @@ impl<M: Medium> Storage for Engine<M> {
         }
         let slot = Arc::new(Mutex::new(None));
         lock(&shared.inbox).push(Request { transition, how, reply: Reply::Slot(Arc::clone(&slot)) });
-        let (told, stir) = {
-            let mut core = lock(&shared.core);
+        let mut free = shared.core.try_lock().ok();
+        if free.is_none() && how.durability == Durability::Synced {
+            // Who syncs next takes it along: that is waited for anyway, and so it is waited for once.
+            shared.watermark.pass(|| drop(shared.sync()));
+        }
+        let (told, stir) = if free.is_none() && lock(&slot).is_some() {
+            Default::default()
+        } else {
+            let mut core = free.take().unwrap_or_else(|| lock(&shared.core));
             if lock(&slot).is_some() { Default::default() } else { shared.drain(&mut core) }
         };
         shared.stir(stir);

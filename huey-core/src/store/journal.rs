@@ -25,6 +25,8 @@ pub(crate) struct Journal<L> {
     whole: u64,
     /// Bytes written since the log was opened, and one more, so that the first sync is never taken for needless.
     volume: u64,
+    /// How far the last flush went.
+    flushed: u64,
     /// The newest entry known to be on the medium.
     durable: Arc<AtomicU64>,
     cache: RefCell<Vec<(u64, Arc<Entry>)>>,
@@ -79,7 +81,7 @@ impl<L: Log> Journal<L> {
     pub(crate) fn new(log: L, last: u64, whole: u64, durable: Arc<AtomicU64>) -> Self {
         let syncer = Arc::new(Syncer { barrier: log.barrier(), volume: AtomicU64::new(0), failed: Mutex::default() });
         let (cache, failed) = Default::default();
-        Self { log, syncer, last, whole, volume: 1, durable, cache, failed }
+        Self { log, syncer, last, whole, volume: 1, flushed: 1, durable, cache, failed }
     }
 
     pub(crate) fn last(&self) -> u64 {
@@ -165,9 +167,16 @@ impl<L: Log> Journal<L> {
         Ok(())
     }
 
+    /// Whether half of what the barrier allows was written since the last flush: a sync that begins now is mostly over before
+    /// somebody must wait for it.
+    pub(crate) fn is_barrier_near(&self) -> bool {
+        self.volume - self.flushed > BARRIER as u64 / 2
+    }
+
     /// Hands everything to the operating system, and says how far that is.
     pub(crate) fn flush(&mut self) -> Result<Flushed, LogError> {
         self.log.flush()?;
+        self.flushed = self.volume;
         Ok(Flushed { upto: self.whole, volume: self.volume })
     }
 

@@ -10,6 +10,7 @@ use super::announcer::call_back;
 use super::barrier::{Announcement, Errand, Watermark, lock, panic_text};
 use super::begun::Begun;
 use super::core::{Answered, Core, Served};
+use super::journal::{Flushed, Syncer};
 use super::log::{LogError, Medium, Running};
 use super::storage::{Commit, Done, OnWork, Roused, StorageError, StorageOptions, Version};
 use super::transition::{Outcome, Transition};
@@ -230,9 +231,26 @@ impl<M: Medium> Shared<M> {
         let served = self.with_core(life, |core| {
             let last = core.last();
             let served = core.serve(work.into_iter(), now, &mut answers);
-            if core.last() != last {
+            // Those who wait for the disk see to it that a sync comes.
+            let waits = |(answer, (how, _)): (&Answered, &(Commit, Reply))| {
+                answer.is_ok() && how.durability == Durability::Synced
+            };
+            if core.last() != last && !(served.is_ok() && answers.iter().zip(&replies).all(waits)) {
                 self.watermark.written();
             }
+            if core.is_barrier_near() {
+                self.watermark.sync_early();
+            }
+            for (answer, (how, reply)) in answers.iter_mut().zip(&replies) {
+                if let (Ok(served), Reply::Slot(_)) = (answer, reply)
+                    && !how.hold
+                    && (served.sync || how.durability == Durability::Synced)
+                {
+                    // Who syncs lets them go for all.
+                    core.release_behind(served.sequence, std::mem::take(&mut served.held));
+                }
+            }
+            core.release_durable();
             stir = self.take_stir(core);
             served
         });
@@ -278,23 +296,17 @@ impl<M: Medium> Shared<M> {
         (told, stir)
     }
 
-    /// Makes everything inserted so far durable.
+    /// Makes everything durable that was inserted so far, or waits in the inbox.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
-        let (flushed, syncer, life) = {
-            let mut core = lock(&self.core);
-            self.watermark.clean();
-            let flushed = self.with_core(&mut core, |core| {
-                let flushed = core.flush();
-                (flushed, core.syncer())
-            })?;
-            match flushed {
-                (Ok(flushed), syncer) => (flushed, syncer, self.watermark.life()),
-                (Err(error), _) => {
-                    self.fail(&mut core, &error);
-                    return Err(StorageError::Unknown(error.message));
-                }
-            }
-        };
+        let mut core = lock(&self.core);
+        self.watermark.gather(if let Life::Alive(core) = &*core { core.last() } else { 0 });
+        let (told, stir) = self.drain(&mut core);
+        let flushed = self.flush(&mut core);
+        let life = self.watermark.life();
+        drop(core);
+        self.stir(stir);
+        self.tell(told);
+        let (flushed, syncer) = flushed?;
         let done = syncer.sync(flushed);
         drop(syncer);
         let mut core = lock(&self.core);
@@ -307,9 +319,26 @@ impl<M: Medium> Shared<M> {
             return Err(StorageError::Unknown(error.message));
         }
         self.watermark.durable().fetch_max(flushed.upto, Ordering::SeqCst);
-        drop(core);
+        if let Life::Alive(alive) = &mut *core {
+            alive.release_durable();
+            let stir = self.take_stir(alive);
+            drop(core);
+            self.stir(stir);
+        }
         self.mark(flushed.upto, false);
         Ok(())
+    }
+
+    fn flush(&self, life: &mut Life<M::Log>) -> Result<(Flushed, Arc<Syncer>), StorageError> {
+        let flushed = self.with_core(life, |core| {
+            let flushed = core.flush();
+            core.release_durable();
+            flushed.map(|flushed| (flushed, core.syncer()))
+        })?;
+        flushed.map_err(|error| {
+            self.fail(life, &error);
+            StorageError::Unknown(error.message)
+        })
     }
 
     pub(super) fn mark(&self, upto: u64, now: bool) {
