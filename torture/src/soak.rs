@@ -51,7 +51,7 @@ impl Sample {
     }
 
     /// What of it is more than what was there when the queue had come to its pace. Memory and disk go up and down with what
-    /// is queued at the instant.
+    /// is queued at the instant, and with how much the machine lets this process do: hence the megabytes that are allowed.
     fn creeps(&self, since: &Self) -> Vec<&'static str> {
         let all = [
             ("memory", self.memory > since.memory * 1.2 + 16.0),
