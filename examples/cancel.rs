@@ -29,7 +29,7 @@ fn main() -> huey::Result<()> {
     let consumer = huey.consumer().workers(1).start()?;
 
     let counting = count_to::enqueue(&huey, u64::MAX)?;
-    let own = counting.subscribe(1_000);
+    let own = counting.subscribe(1_000)?;
     while let Some(signal) = own.recv() {
         if let Some(progress) = signal.progress.filter(|progress| progress.done >= 3_000) {
             println!("it is at {} of very many", progress.done);

@@ -85,7 +85,7 @@ impl Table {
 
 fn main() -> huey::Result<()> {
     let huey = Huey::builder().durability(Durability::Relaxed).open(Memory::new())?;
-    let signals = huey.subscribe(100_000);
+    let signals = huey.subscribe(100_000)?;
     let consumer = huey.consumer().workers(4).start()?;
     let producer = std::thread::spawn({
         let huey = huey.clone();

@@ -43,7 +43,7 @@ fn main() -> huey::Result<()> {
     }
 
     println!("a running consumer makes their jobs:");
-    let ends = huey.subscribe(100);
+    let ends = huey.subscribe(100)?;
     let consumer = huey.consumer().workers(2).start()?;
     let mut left = 3;
     while left > 0 {

@@ -279,7 +279,7 @@ fn a_body_tells_how_far_it_is() {
     let (huey, heard, stage) = queue();
     let consumer = huey.consumer().workers(1).start().unwrap();
     let job = reports::job().delay(Duration::from_millis(1)).enqueue(&huey).unwrap();
-    let own = job.subscribe(100);
+    let own = job.subscribe(100).unwrap();
     stage.wait_notes(1);
     assert_eq!(job.progress().unwrap(), Some(Progress::new(2, 3, "the second")));
     assert_eq!(huey.info(job.id()).unwrap().unwrap().progress, Some(Progress::new(2, 3, "the second")));

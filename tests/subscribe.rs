@@ -21,7 +21,7 @@ fn open() -> Huey {
 fn a_subscription_hears_every_signal_from_its_beginning_in_order() {
     let huey = open();
     let _ = double::enqueue(&huey, 1).unwrap();
-    let signals = huey.subscribe(100);
+    let signals = huey.subscribe(100).unwrap();
     let second = double::enqueue(&huey, 2).unwrap();
     run(&huey);
     huey.close().unwrap();
@@ -35,7 +35,7 @@ fn a_subscription_hears_every_signal_from_its_beginning_in_order() {
 #[test]
 fn a_full_subscription_drops_the_oldest_and_counts_them() {
     let huey = open();
-    let signals = huey.subscribe(3);
+    let signals = huey.subscribe(3).unwrap();
     let handles = double::map(&huey, 0..10).unwrap();
     assert_eq!(signals.dropped(), 7);
     assert_eq!(signals.dropped(), 0, "since the last call");
@@ -47,7 +47,7 @@ fn a_full_subscription_drops_the_oldest_and_counts_them() {
 #[test]
 fn the_queue_never_waits_for_a_subscription() {
     let huey = open();
-    let signals = huey.subscribe(0);
+    let signals = huey.subscribe(0).unwrap();
     for number in 0..100 {
         let _ = double::enqueue(&huey, number).unwrap();
     }
@@ -60,7 +60,7 @@ fn the_queue_never_waits_for_a_subscription() {
 #[test]
 fn a_subscription_can_be_awaited() {
     let huey = open();
-    let signals = huey.subscribe(10);
+    let signals = huey.subscribe(10).unwrap();
     let told = std::thread::spawn(move || {
         let first = block_on(signals.recv_async()).unwrap().kind;
         (first, block_on(signals.recv_async()).map(|signal| signal.kind))
@@ -73,7 +73,7 @@ fn a_subscription_can_be_awaited() {
 #[test]
 fn a_subscription_blocks_until_something_comes_or_the_time_is_over() {
     let huey = open();
-    let signals = huey.subscribe(10);
+    let signals = huey.subscribe(10).unwrap();
     assert!(signals.recv_timeout(Duration::from_millis(1)).is_none());
     let (waiting, _) = (std::thread::spawn(move || signals.recv_timeout(LONG)), double::enqueue(&huey, 1).unwrap());
     assert_eq!(waiting.join().unwrap().unwrap().kind, SignalKind::Enqueued);
@@ -82,7 +82,7 @@ fn a_subscription_blocks_until_something_comes_or_the_time_is_over() {
 #[test]
 fn two_subscriptions_hear_the_same() {
     let huey = open();
-    let (one, other) = (huey.subscribe(10), huey.subscribe(10));
+    let (one, other) = (huey.subscribe(10).unwrap(), huey.subscribe(10).unwrap());
     let _ = double::enqueue(&huey, 1).unwrap();
     run(&huey);
     let all = |signals: &huey::Subscription| std::iter::from_fn(|| signals.try_recv()).count();
@@ -93,13 +93,13 @@ fn two_subscriptions_hear_the_same() {
 fn a_subscription_of_a_closed_queue_ends_at_once() {
     let huey = open();
     huey.close().unwrap();
-    assert!(huey.subscribe(4).recv().is_none());
+    assert!(huey.subscribe(4).unwrap().recv().is_none());
 }
 
 #[test]
 fn a_close_wakes_all_who_wait_for_one_subscription() {
     let huey = open();
-    let signals = std::sync::Arc::new(huey.subscribe(4));
+    let signals = std::sync::Arc::new(huey.subscribe(4).unwrap());
     let (tell, told) = std::sync::mpsc::channel();
     for _ in 0..3 {
         let (signals, tell) = (std::sync::Arc::clone(&signals), tell.clone());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use huey::{ConsumerHandle, Durability, Error, Huey, JobHandle, JobState, Sled, task};
+use huey::{ConsumerHandle, Durability, Error, Huey, JobHandle, JobState, Sled, Subscription, task};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -30,7 +30,14 @@ impl Wake for Nobody {
 }
 
 /// In the fork: does all that one can do with a queue, and says what came of it.
-fn use_it(said: &Path, huey: Huey, consumer: ConsumerHandle, ended: &JobHandle<u64>, waits: &JobHandle<()>) {
+fn use_it(
+    said: &Path,
+    huey: Huey,
+    consumer: ConsumerHandle,
+    ended: &JobHandle<u64>,
+    waits: &JobHandle<()>,
+    heard: &Subscription,
+) {
     let mut told = std::fs::File::create(said).unwrap();
     let mut note = |what: &str, error: Option<Error>| {
         let fits = error.as_ref().is_some_and(|error| error.to_string().contains("open it after the fork"));
@@ -59,9 +66,13 @@ fn use_it(said: &Path, huey: Huey, consumer: ConsumerHandle, ended: &JobHandle<u
     note("a new consumer", huey.consumer().workers(1).start().err());
     note("run_until_idle", huey.consumer().workers(1).run_until_idle().err());
     note("wait_idle", consumer.wait_idle().err());
+    note("subscribe", huey.subscribe(8).err());
+    note("a handle's subscribe", waits.subscribe(8).err());
     note("shutdown", consumer.shutdown().wait().err());
     note("close", huey.close().err());
     drop(huey);
+    let nothing = heard.recv().is_none() && heard.recv_timeout(LONG).is_none() && heard.try_recv().is_none();
+    writeln!(told, "{} a subscription of before the fork", if nothing { "good" } else { "BAD" }).unwrap();
 }
 
 #[test]
@@ -69,6 +80,7 @@ fn a_forked_process_that_uses_the_queue_gets_an_error_and_harms_nothing() {
     let folder = std::env::temp_dir().join(format!("huey-fork-{}", std::process::id()));
     let huey = Huey::builder().open(Sled::at(folder.join("queue"))).unwrap();
     let ended = double::enqueue(&huey, 4).unwrap();
+    let heard = huey.subscribe(8).unwrap();
     let waits = stays::enqueue(&huey).unwrap();
     let consumer = huey.consumer().workers(2).start().unwrap();
     assert_eq!(ended.wait(LONG).unwrap(), 8);
@@ -80,7 +92,7 @@ fn a_forked_process_that_uses_the_queue_gets_an_error_and_harms_nothing() {
         // A hang is an end by SIGALRM.
         // SAFETY: neither takes a pointer, and nothing is left to be done when the process ends so.
         unsafe { libc::alarm(20) };
-        let used = AssertUnwindSafe(|| use_it(&said, huey, consumer, &ended, &waits));
+        let used = AssertUnwindSafe(|| use_it(&said, huey, consumer, &ended, &waits, &heard));
         let panicked = catch_unwind(used).is_err();
         // SAFETY: as above.
         unsafe { libc::_exit(i32::from(panicked)) };
@@ -91,7 +103,7 @@ fn a_forked_process_that_uses_the_queue_gets_an_error_and_harms_nothing() {
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert_eq!(status, 0, "the fork hangs or fails: {:?}", std::fs::read_to_string(&said));
     let told = std::fs::read_to_string(&said).unwrap();
-    assert!(told.lines().count() == 20 && told.lines().all(|line| line.starts_with("good ")), "{told}");
+    assert!(told.lines().count() == 23 && told.lines().all(|line| line.starts_with("good ")), "{told}");
 
     // The process that was forked goes on as if nothing had been.
     assert_eq!(std::process::id(), parent);
@@ -99,7 +111,7 @@ fn a_forked_process_that_uses_the_queue_gets_an_error_and_harms_nothing() {
     consumer.shutdown().wait().unwrap();
     assert_eq!(waits.status().unwrap(), JobState::Queued);
     huey.close().unwrap();
-    drop((huey, ended, waits));
+    drop((huey, ended, waits, heard));
     assert!(huey::verify(folder.join("queue")).unwrap().is_sound());
     let again = Huey::builder().open(Sled::at(folder.join("queue"))).unwrap();
     assert_eq!((again.counts().unwrap().queued, again.jobs().task::<double>().count()), (1, 2));

@@ -14,6 +14,7 @@ use crate::enqueue::{Pipeline, Registration, Registry, Tail, explain_missing};
 use crate::error::TaskError;
 use crate::id::JobId;
 use crate::job::{Head, Origin};
+use crate::process::Process;
 use crate::signal::{Signal, SignalKind, Signals, Waiters};
 use crate::store::{CHORD, Claimed, Lease, Storage, StorageError};
 use crate::task::{Data, Durability, Failure, Options, StoredArgs};
@@ -32,6 +33,8 @@ pub(crate) struct Executor {
     pub(crate) defaults: Options,
     pub(crate) hooks: Arc<ExecuteHooks>,
     pub(crate) trouble: Trouble,
+    /// The process that opened the queue.
+    pub(crate) process: Process,
     /// The way of the next steps of chains.
     pub(super) pipeline: Arc<Pipeline>,
     slots: Mutex<Slots>,
@@ -94,6 +97,7 @@ impl Executor {
             data,
             hooks: Arc::new(hooks),
             trouble: Trouble::default(),
+            process: Process::this(),
             defaults: pipeline.defaults,
             pipeline,
             slots: Mutex::default(),

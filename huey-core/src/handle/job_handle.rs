@@ -114,8 +114,13 @@ impl<O> JobHandle<O> {
 
     /// Every signal of this job from now on, its progress among them, through a channel that holds `capacity` of them; see
     /// [`Subscription`].
-    pub fn subscribe(&self, capacity: usize) -> Subscription {
-        self.source.0.signals.subscribe(capacity, Some(self.id))
+    ///
+    /// # Errors
+    ///
+    /// As [`Huey::subscribe`](crate::Huey::subscribe).
+    pub fn subscribe(&self, capacity: usize) -> Result<Subscription> {
+        self.source.0.process.check()?;
+        Ok(self.source.0.signals.subscribe(capacity, Some(self.id)))
     }
 
     /// Cancels the job; see [`Huey::cancel`](crate::Huey::cancel).

@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::error::{BoxError, Result};
 use crate::execute::{AttemptOutcome, Context, ExecuteHooks, Executor};
 use crate::periodic::{Ticker, check_zones};
-use crate::process::Process;
 use crate::signal::{ReceiverResult, Signal, SignalKind, Signals, Waiters};
 use crate::store::{Memory, OpenStorage, StorageOptions};
 use crate::task::{Data, Durability, Options};
@@ -288,7 +287,7 @@ impl HueyBuilder {
         let pipeline = Arc::new(Pipeline::new(storage, signals, waiters, self.hooks, self.defaults));
         let executor = Executor::new(Arc::clone(&pipeline), registry.clone(), self.data, self.execute);
         let ticker = Arc::new(Ticker::new(Arc::clone(&pipeline), registry));
-        let (executor, process) = (Arc::new(executor), Process::this());
+        let executor = Arc::new(executor);
         let inner = Arc::new_cyclic(|inner| {
             let inline = Inline::new(Arc::clone(&executor), owner(Weak::clone(inner)), Arc::clone(&ticker));
             if immediate {
@@ -296,7 +295,7 @@ impl HueyBuilder {
                 // Nobody else has seen it yet.
                 let _ = pipeline.run_now.set(runner);
             }
-            Inner { pipeline, executor, ticker, inline, process }
+            Inner { pipeline, executor, ticker, inline }
         });
         Ok(Huey { inner, parent: None })
     }

@@ -26,7 +26,6 @@ use crate::handle::{JobHandle, Source};
 use crate::id::JobId;
 use crate::job::{DEFAULT_QUEUE, Origin};
 use crate::periodic::{Schedules, Ticker};
-use crate::process::Process;
 use crate::signal::Subscription;
 use crate::state::JobState;
 use crate::store::{Answer, Counts, Findings, Missing, Query, Storage};
@@ -59,7 +58,6 @@ struct Inner {
     /// Runs jobs on the thread that asks for it: immediate mode, and the test kit.
     #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "it is kept here, and called by the pipeline"))]
     inline: Arc<Inline>,
-    process: Process,
 }
 
 impl Huey {
@@ -74,7 +72,7 @@ impl Huey {
     }
 
     fn check_process(&self) -> Result<()> {
-        self.inner.process.check()
+        self.inner.executor.process.check()
     }
 
     fn origin(&self) -> Origin {
@@ -218,8 +216,13 @@ impl Huey {
 
     /// Every signal from now on, through a channel that holds `capacity` of them: for slow work, which no job waits for.
     /// When it is full the oldest is dropped and counted.
-    pub fn subscribe(&self, capacity: usize) -> Subscription {
-        self.inner.pipeline.signals.subscribe(capacity, None)
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_setup`] in a fork of the process that opened the queue: nothing would come.
+    pub fn subscribe(&self, capacity: usize) -> Result<Subscription> {
+        self.check_process()?;
+        Ok(self.inner.pipeline.signals.subscribe(capacity, None))
     }
 
     /// A consumer of this queue, to be set up and started.

@@ -109,7 +109,7 @@ impl Signals {
             }
             None => channel.close(),
         }
-        Subscription(channel)
+        Subscription::new(channel)
     }
 
     /// No more signals will come.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::kind::Signal;
 use crate::id::JobId;
+use crate::process::Process;
 use crate::time::monotonic;
 
 /// What a subscription holds, and the queue fills.
@@ -76,20 +77,30 @@ impl Channel {
 /// use huey_core::{Huey, Memory};
 ///
 /// let huey = Huey::builder().open(Memory::new())?;
-/// let signals = huey.subscribe(1024);
+/// let signals = huey.subscribe(1024)?;
 /// assert!(signals.try_recv().is_none(), "nothing has happened yet");
 /// huey.close()?;
 /// assert!(signals.recv().is_none(), "nothing will");
 /// # Ok::<(), huey_core::Error>(())
 /// ```
 #[must_use = "a subscription that is dropped hears nothing"]
-pub struct Subscription(pub(super) Arc<Channel>);
+pub struct Subscription(Arc<Channel>, Process);
 
 impl Subscription {
-    /// The next signal, once there is one; `None` once the queue was closed and all were taken.
+    pub(super) fn new(channel: Arc<Channel>) -> Self {
+        Self(channel, Process::this())
+    }
+
+    /// What came; `None` in a fork of the process, where nothing will, and where somebody may hold the lock for good.
+    fn lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.1.is_this().then(|| self.0.lock())
+    }
+
+    /// The next signal, once there is one; `None` once the queue was closed and all were taken, and in a fork of the process
+    /// that opened it.
     #[must_use]
     pub fn recv(&self) -> Option<Signal> {
-        let mut state = self.0.lock();
+        let mut state = self.lock()?;
         loop {
             if let Some(signal) = state.signals.pop_front() {
                 return Some(signal);
@@ -105,7 +116,7 @@ impl Subscription {
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Option<Signal> {
         let begun = monotonic();
-        let mut state = self.0.lock();
+        let mut state = self.lock()?;
         loop {
             if let Some(signal) = state.signals.pop_front() {
                 return Some(signal);
@@ -121,13 +132,13 @@ impl Subscription {
     /// The next signal, if it is there.
     #[must_use]
     pub fn try_recv(&self) -> Option<Signal> {
-        self.0.lock().signals.pop_front()
+        self.lock()?.signals.pop_front()
     }
 
     /// As [`recv`](Self::recv), in any async runtime.
     pub async fn recv_async(&self) -> Option<Signal> {
         poll_fn(|context| {
-            let mut state = self.0.lock();
+            let Some(mut state) = self.lock() else { return Poll::Ready(None) };
             if let Some(signal) = state.signals.pop_front() {
                 return Poll::Ready(Some(signal));
             }
@@ -145,7 +156,7 @@ impl Subscription {
     /// How many signals were dropped since the last call, because this was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        std::mem::take(&mut self.0.lock().dropped)
+        self.lock().map_or(0, |mut state| std::mem::take(&mut state.dropped))
     }
 }
 
