@@ -8,16 +8,17 @@ use std::time::Duration;
 use super::batch::View;
 use super::claimed::Tasks;
 use super::core::Core;
+use super::engine::engine;
 use super::log::{Log, Medium};
 use super::new_job::{Body, NewJob};
 use super::replay::replay;
 use super::settlement::{Settlement, Verdict};
-use super::storage::{Commit, Roused, StorageOptions};
+use super::storage::{Commit, Roused, StorageOptions, Version};
 use super::transition::{Outcome, Transition};
 use crate::machine::{Item, WorkItem};
 use crate::task::Durability;
 use crate::testing::{SimDisk, SimLog, job_id, new_job};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, VirtualClock};
 
 const RELAXED: Commit = Commit { durability: Durability::Relaxed, hold: false };
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
@@ -235,6 +236,23 @@ fn who_waits_for_work_hears_of_what_can_be_claimed_and_not_of_claims_and_ends() 
         assert_eq!(stirred(&mut bench), (true, None));
         bench.serve([complete(&claimed)]);
         assert_eq!(stirred(&mut bench), (true, None));
+    }
+}
+
+#[test]
+fn who_keeps_the_time_is_woken_by_a_job_that_is_due_sooner_and_by_no_other() {
+    let options = StorageOptions { clock: VirtualClock::starting_at(NOW).clock(), ..StorageOptions::default() };
+    let storage = engine(SimDisk::new(5).medium(), options).unwrap();
+    let reserved = storage.commit(Transition::Reserve { count: 9 }, RELAXED).unwrap();
+    let Outcome::Reserved { first, salt } = reserved else { panic!("no counters") };
+    let mut seen = storage.wait_due(Version::default(), NOW);
+    for (counter, seconds, is_woken) in [(first, 60, true), (first + 1, 90, false), (first + 2, 30, true)] {
+        let run_at = NOW + Duration::from_secs(seconds);
+        let job = NewJob { run_at, ..new_job(job_id(NOW, counter, salt)) };
+        storage.commit(Transition::enqueue(vec![job]), RELAXED).unwrap();
+        let now = storage.wait_due(seen.unwrap(), NOW);
+        assert_eq!(now > seen, is_woken, "in {seconds} seconds");
+        seen = now;
     }
 }
 
