@@ -62,10 +62,8 @@ pub(crate) fn roundtrip(args: &Args) -> Result<Vec<Figure>, BoxError> {
 
 pub(crate) fn idle(args: &Args) -> Result<Vec<Figure>, BoxError> {
     let (mut middle, mut high, mut worst, mut call) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut bare = Vec::new();
     for _ in 0..ROUNDS {
         let hops = raw::hops(STARTS);
-        bare.push((percentile(raw::chain(STARTS), 50), percentile(hops.clone(), 50)));
         let place = Place::new(args.work())?;
         let begun = Arc::new(Begun::default());
         let huey = place.open_with(|builder| builder.durability(Durability::Relaxed).data_arc(Arc::clone(&begun)))?;
@@ -95,8 +93,6 @@ pub(crate) fn idle(args: &Args) -> Result<Vec<Figure>, BoxError> {
     let worst = median(worst.into_iter());
     Ok(vec![
         Figure::beside("latency/p50", "us", "relaxed", "a hop over a channel, p50", &middle),
-        // What bounds it: the same threads wake each other, and nothing is done.
-        Figure::beside("latency/chain", "us", "none", "a hop over a channel, p50", &bare),
         Figure::alone("latency/p99", median(high.into_iter()), "us", "relaxed"),
         Figure::alone("latency/worst", worst, "us", "relaxed"),
         // How much of it is over when the caller goes on; the threads may have begun beside it by then.

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use huey::BoxError;
@@ -178,49 +178,6 @@ pub(crate) fn memory(folder: &Path, jobs: u32) -> Result<f64, BoxError> {
     let lean = resident()?;
     put(entries / 1_000, entries)?;
     Ok((resident()? - lean) / f64::from(jobs))
-}
-
-/// Microseconds from the word of one thread, over a second one that it wakes, to a third that this one wakes: the way of a job
-/// to a worker that sleeps, with nothing done on it.
-pub(crate) fn chain(times: u32) -> Vec<f64> {
-    #[derive(Default)]
-    struct Bell(Mutex<Option<Instant>>, Condvar);
-    impl Bell {
-        fn ring(&self, at: Instant) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-            self.1.notify_one();
-        }
-        fn wait(&self) -> Instant {
-            let mut rung = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            loop {
-                if let Some(at) = rung.take() {
-                    return at;
-                }
-                rung = self.1.wait(rung).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-    }
-    let (first, second) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
-    let (told, tell) = channel();
-    let between = {
-        let (first, second) = (Arc::clone(&first), Arc::clone(&second));
-        std::thread::spawn(move || (0..times).for_each(|_| second.ring(first.wait())))
-    };
-    let last = std::thread::spawn(move || {
-        for _ in 0..times {
-            let _ = told.send(second.wait().elapsed());
-        }
-    });
-    let mut all = Vec::new();
-    for _ in 0..times {
-        std::thread::sleep(Duration::from_millis(1));
-        first.ring(Instant::now());
-        if let Ok(took) = tell.recv() {
-            all.push(took.as_secs_f64() * 1e6);
-        }
-    }
-    let _ = (between.join(), last.join());
-    all
 }
 
 /// Microseconds that each of some messages takes to a thread that waits for it.
