@@ -187,6 +187,22 @@ fn no_order_of_steps_hides_the_end_of_the_grace_from_a_body_that_looks() {
     });
 }
 
+/// What the queue was given is dropped with it.
+#[test]
+fn no_order_of_steps_keeps_the_queue_open_behind_a_stop() {
+    for durability in [Durability::Relaxed, Durability::Synced] {
+        attack(ORDERS / 2, move || {
+            let (huey, gate) = open();
+            drop(quick::job().durability(durability).enqueue(&huey).unwrap());
+            let consumer = start(&huey, LONG);
+            gate.wait_until(|state| state.ran == 1);
+            consumer.shutdown().wait().unwrap();
+            drop(huey);
+            assert_eq!(Arc::strong_count(&gate), 1, "something keeps the queue open");
+        });
+    }
+}
+
 #[test]
 fn no_order_of_steps_of_stops_at_once_leaves_a_thread_or_a_claim_behind() {
     attack(ORDERS, || {

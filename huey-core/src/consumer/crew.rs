@@ -9,6 +9,7 @@ use super::batch::{Ends, MOST, Shelf};
 use super::calls::Calls;
 use super::config::Owner;
 use super::late::Hold;
+use super::roll::Roll;
 use crate::enqueue::{tell_discarded, tell_limited};
 use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
 use crate::id::JobId;
@@ -52,6 +53,8 @@ pub(crate) struct Crew {
     pub(super) attempts: Mutex<Attempts>,
     /// Rung for the keeper of deadlines.
     pub(super) nearer: Condvar,
+    /// Its threads, and the ends that others settle.
+    pub(super) roll: Arc<Roll>,
     /// Rung whenever an attempt is over.
     over: Condvar,
     pub(crate) ends: Ends,
@@ -61,8 +64,6 @@ pub(crate) struct Crew {
 #[derive(Default)]
 pub(super) struct Attempts {
     pub(super) running: BTreeMap<usize, Running>,
-    /// Threads and claimers that have not ended.
-    hands: usize,
     /// Claims whose commit, and what ended by it, has not been told of yet.
     claiming: usize,
     /// How many claims were begun.
@@ -126,6 +127,7 @@ impl Crew {
             late: AtomicUsize::new(0),
             nearer: Condvar::new(),
             attempts: Mutex::new(attempts),
+            roll: Arc::default(),
             over: Condvar::new(),
             ends: Ends::default(),
         }
@@ -312,7 +314,11 @@ impl Crew {
     /// Settles an attempt and gives its place back once that is done.
     pub(crate) fn settle(&self, place: Place, kit: Kit, end: End) {
         self.returned(&place);
-        self.executor.settle(kit, end, move || drop(place));
+        let present = self.roll.sign();
+        self.executor.settle(kit, end, move || {
+            drop(place);
+            drop(present);
+        });
     }
 
     /// Settles an attempt, and returns once everybody has heard of it.
@@ -362,15 +368,6 @@ impl Crew {
         }
     }
 
-    /// A thread of the crew begins.
-    pub(crate) fn sign_on(&self) {
-        self.lock().hands += 1;
-    }
-
-    pub(crate) fn sign_off(&self) {
-        self.change(|attempts| attempts.hands -= 1);
-    }
-
     #[cfg(feature = "tokio")]
     pub(crate) fn cancel_with(&self, slot: usize, cancel: Arc<tokio::sync::Notify>) {
         if let Some(running) = self.lock().running.get_mut(&slot) {
@@ -379,11 +376,6 @@ impl Crew {
             }
             running.cancel = Some(cancel);
         }
-    }
-
-    /// Waits until all attempts are settled and all threads have ended, or `until` has come.
-    pub(crate) fn wait_done(&self, until: Option<Instant>) -> bool {
-        self.wait_while(until, |attempts| !attempts.running.is_empty() || attempts.hands > 0)
     }
 
     /// How many claims were begun so far.

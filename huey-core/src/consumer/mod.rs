@@ -14,6 +14,7 @@ mod inline;
 mod late;
 #[cfg(feature = "tokio")]
 mod places;
+mod roll;
 mod running;
 #[cfg(feature = "testing")]
 mod step;

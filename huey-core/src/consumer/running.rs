@@ -77,7 +77,12 @@ impl ConsumerHandle {
         let (done, grace) = (Arc::clone(&self.done), self.grace);
         let body = {
             let (crew, done) = (Arc::clone(&crew), Arc::clone(&done));
-            move || done.tell(see_off(&crew, grace))
+            move || {
+                let seen_off = see_off(&crew, grace);
+                // Whoever hears of it may close the queue by dropping it.
+                drop(crew);
+                done.tell(seen_off);
+            }
         };
         if let Err(error) = crate::sync::thread::Builder::new().name("huey-supervisor".into()).spawn(body) {
             tracing::warn!(%error, "the stop happens on this thread");

@@ -117,18 +117,18 @@ impl Drop for Leaves<'_> {
     }
 }
 
-/// Starts a thread that signs on at once, and off however it ends.
+/// Starts a thread that is there from now on until it ends, however it does.
 fn spawn(crew: &Arc<Crew>, name: &Arc<str>, body: impl FnOnce(&Arc<Crew>, &Arc<str>) + Send + 'static) -> Result<()> {
-    crew.sign_on();
-    let (hand, named) = (Arc::clone(crew), Arc::clone(name));
+    let (hand, named, present) = (Arc::clone(crew), Arc::clone(name), crew.roll.sign());
     let started = crate::sync::thread::Builder::new().name(name.to_string()).spawn(move || {
         if catch_unwind(AssertUnwindSafe(|| body(&hand, &named))).is_err() {
             tracing::error!(thread = %named, "a thread of the consumer panicked");
         }
-        hand.sign_off();
+        // In this order: once nobody is there, nothing keeps the queue open.
+        drop(hand);
+        drop(present);
     });
     if let Err(error) = started {
-        crew.sign_off();
         let text = format!("the thread {name} cannot be started: {error}");
         return Err(Error::unavailable(text).caused_by(error));
     }
@@ -149,11 +149,11 @@ fn schedule(crew: &Crew) {
 pub(crate) fn see_off(crew: &Arc<Crew>, grace: Duration) -> Result<()> {
     crew.stop_claiming();
     crew.clear_shelf();
-    if crew.wait_done(monotonic().checked_add(grace)) {
+    if crew.roll.wait_gone(monotonic().checked_add(grace)) {
         return Ok(());
     }
     crew.interrupt();
-    if crew.wait_done(monotonic().checked_add(LAST_LOOK)) {
+    if crew.roll.wait_gone(monotonic().checked_add(LAST_LOOK)) {
         return Ok(());
     }
     let stuck = crew.abandon();

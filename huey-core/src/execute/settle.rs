@@ -99,6 +99,7 @@ impl Executor {
                 other => Insisted { outcome: other, repeated: false },
             };
             executor.conclude(all, insisted, how);
+            drop(executor);
             settled();
         };
         self.storage.submit(transition, how, Box::new(done));
