@@ -68,9 +68,11 @@ pub fn open(folder: impl Into<std::path::PathBuf>) -> Result<Huey> {
     Huey::builder().open(Sled::at(folder))
 }
 
-/// The guides' code is compiled and run as part of this crate's documentation tests.
+/// The code of the guides and of the README is compiled and run as part of this crate's documentation tests.
 #[cfg(doctest)]
 mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
     #[doc = include_str!("../docs/enqueue.md")]
     struct Enqueue;
     #[doc = include_str!("../docs/schedules.md")]
