@@ -1,6 +1,8 @@
 //! Chains: jobs that follow one another, each with what the one before it yields.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "support/steps.rs"]
+mod steps;
 mod support;
 
 use std::sync::{Arc, Mutex};
@@ -9,20 +11,11 @@ use std::time::Duration;
 use huey::store::{Commit, OpenStorage, Settlement, Storage, StorageOptions, Transition, Verdict};
 use huey::testing::{Fault, SimDisk, inspected};
 use huey::{
-    Cancel, Decision, Durability, EnqueueOutcome, Huey, HueyBuilder, JobId, JobState, Origin, Result, Retry,
-    Revocation, SignalKind, Timestamp, VirtualClock, task,
+    Decision, Durability, EnqueueOutcome, Huey, HueyBuilder, JobId, JobState, Origin, Result, Retry, Revocation,
+    SignalKind, Timestamp, VirtualClock, task,
 };
+use steps::{add, alone, cancels, fails, plain, regret, times};
 use support::{Heard, LONG, Stage, block_on, claim_one, queue, queue_with, run};
-
-#[task]
-fn add(a: i64, b: i64) -> i64 {
-    a + b
-}
-
-#[task]
-fn times(a: i64, b: i64) -> i64 {
-    a * b
-}
 
 #[task]
 async fn show(value: i64) -> String {
@@ -34,29 +27,10 @@ fn quick(value: i64) -> i64 {
     value + 1
 }
 
-#[task]
-fn fails(value: i64, why: String) -> std::result::Result<i64, String> {
-    if why.is_empty() { Ok(value) } else { Err(why) }
-}
-
-#[task]
-fn cancels(value: i64) -> std::result::Result<i64, Cancel> {
-    let _ = value;
-    Err(Cancel::because("not wanted"))
-}
-
 #[task(retries = 1)]
 fn second_time(#[ctx] ctx: &huey::Context, value: i64) -> std::result::Result<i64, Retry> {
     if ctx.attempt() == 1 { Err(Retry::after(Duration::ZERO)) } else { Ok(value) }
 }
-
-#[task(unique)]
-fn alone(value: i64) -> i64 {
-    value
-}
-
-#[task]
-fn plain() {}
 
 fn of_all(heard: &Heard, ids: &[JobId]) -> Vec<String> {
     ids.iter().map(|id| heard.of(*id)).collect()
@@ -221,11 +195,6 @@ fn hooks_see_each_step_once_and_hear_what_became_of_it() {
     assert_eq!(origins, ["call", "chain", "chain"]);
     let stored: Vec<_> = chain.ids().iter().map(|id| EnqueueOutcome::Stored(*id)).collect();
     assert_eq!(*outcomes.lock().unwrap(), stored, "each once, in the order of the steps");
-}
-
-#[task]
-fn regret(error: huey::TaskError, whom: String) -> String {
-    format!("{whom}: {}", error.message)
 }
 
 #[test]

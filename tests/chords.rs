@@ -1,6 +1,8 @@
 //! Groups, jobs side by side, and chords: what follows all of them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "support/steps.rs"]
+mod steps;
 mod support;
 
 use std::collections::BTreeSet;
@@ -10,20 +12,11 @@ use std::time::Duration;
 use huey::store::{Commit, OpenStorage, Settlement, Storage, StorageOptions, Transition, Verdict};
 use huey::testing::{Fault, SimDisk, inspected};
 use huey::{
-    Cancel, Chain, Decision, EnqueueOutcome, Group, Huey, JobId, JobState, Origin, Result, Revocation, SignalKind,
-    TaskError, as_completed, group, task,
+    Chain, Decision, EnqueueOutcome, Group, Huey, JobId, JobState, Origin, Result, Revocation, SignalKind, TaskError,
+    as_completed, group, task,
 };
+use steps::{add, alone, cancels, fails, plain, regret, times};
 use support::{Heard, LONG, Stage, block_on, claim_one, queue, queue_with, run};
-
-#[task]
-fn add(a: i64, b: i64) -> i64 {
-    a + b
-}
-
-#[task]
-fn times(a: i64, b: i64) -> i64 {
-    a * b
-}
 
 #[task]
 async fn twice(value: i64) -> i64 {
@@ -53,30 +46,6 @@ fn settled(values: Vec<std::result::Result<i64, TaskError>>) -> Vec<String> {
     };
     values.into_iter().map(show).collect()
 }
-
-#[task]
-fn fails(value: i64, why: String) -> std::result::Result<i64, String> {
-    if why.is_empty() { Ok(value) } else { Err(why) }
-}
-
-#[task]
-fn cancels(value: i64) -> std::result::Result<i64, Cancel> {
-    let _ = value;
-    Err(Cancel::because("not wanted"))
-}
-
-#[task(unique)]
-fn alone(value: i64) -> i64 {
-    value
-}
-
-#[task]
-fn regret(error: TaskError, whom: String) -> String {
-    format!("{whom}: {}", error.message)
-}
-
-#[task]
-fn plain() {}
 
 #[test]
 fn a_group_keeps_its_handles_in_the_order_of_declaration() {

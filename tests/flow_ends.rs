@@ -1,22 +1,15 @@
 //! Steps and callbacks that are not stored: a hook answered with a job that is there.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/steps.rs"]
+mod steps;
 mod support;
 
 use std::sync::{Arc, OnceLock};
 
 use huey::{Decision, EnqueueOutcome, Huey, JobId, JobState, group, task};
+use steps::{add, times};
 use support::{Heard, lock, queue_with, run};
-
-#[task]
-fn add(a: i64, b: i64) -> i64 {
-    a + b
-}
-
-#[task]
-fn times(a: i64, b: i64) -> i64 {
-    a * b
-}
 
 #[task]
 fn sum(all: Vec<i64>) -> i64 {

@@ -1,35 +1,20 @@
 //! How a consumer says it is.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/gates.rs"]
+mod gates;
 mod support;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use gates::{deaf, gated, gated_async};
 use huey::store::{OpenStorage, Storage, StorageOptions};
 use huey::testing::{Fault, SimDisk, inspected};
-use huey::{HealthStatus, Huey, JobState, Timestamp, VirtualClock, task};
+use huey::{HealthStatus, Huey, JobState, Timestamp, VirtualClock};
 use support::{LONG, Stage, lock, queue, queue_with};
 use tracing_subscriber::fmt::MakeWriter;
-
-#[task(timeout = "20ms")]
-fn deaf(#[data] stage: &Stage) {
-    stage.note("deaf");
-    stage.pass();
-}
-
-#[task]
-fn gated(#[data] stage: &Stage) {
-    stage.note("gated");
-    stage.pass();
-}
-
-#[task]
-async fn gated_async(#[data] stage: &Stage) {
-    stage.note("gated");
-    stage.pass_async().await;
-}
 
 #[test]
 fn health_tells_what_each_worker_runs_and_how_long_jobs_wait() {
@@ -49,7 +34,7 @@ fn health_tells_what_each_worker_runs_and_how_long_jobs_wait() {
     let runs = health.workers[0].runs.clone().unwrap();
     assert_eq!(
         (runs.id, runs.since, runs.task.as_str()),
-        (plain.id(), Timestamp::from_micros(1_000_000_000), "health::gated")
+        (plain.id(), Timestamp::from_micros(1_000_000_000), gated::NAME)
     );
     assert_eq!(health.workers[0].name, "huey-worker-1");
     assert_eq!(health.running_async.iter().map(|one| one.id).collect::<Vec<_>>(), [other.id()]);

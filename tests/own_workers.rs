@@ -1,32 +1,17 @@
 //! Queues with workers of their own.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/gates.rs"]
+mod gates;
 mod support;
 
+use gates::{deaf, gated, gated_async};
 use huey::{JobState, task};
-use support::{LONG, Stage, queue};
-
-#[task]
-fn gated(#[data] stage: &Stage) {
-    stage.note("gated");
-    stage.pass();
-}
+use support::{LONG, queue};
 
 #[task]
 fn quick() -> String {
     std::thread::current().name().unwrap_or_default().to_owned()
-}
-
-#[task(timeout = "20ms")]
-fn deaf(#[data] stage: &Stage) {
-    stage.note("deaf");
-    stage.pass();
-}
-
-#[task]
-async fn gated_async(#[data] stage: &Stage) {
-    stage.note("gated");
-    stage.pass_async().await;
 }
 
 #[test]
