@@ -44,49 +44,59 @@ impl Shelf {
 }
 
 /// Ends of bodies that have returned, which wait for others to be settled with.
-#[derive(Default)]
-pub(crate) struct Ends {
-    inner: Mutex<Inner>,
+pub(crate) struct Ends<T = (Kit, End)> {
+    inner: Mutex<Inner<T>>,
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct Inner {
-    all: Vec<(Kit, End)>,
+struct Inner<T> {
+    all: Vec<T>,
     /// When the first of them came.
     since: Option<Instant>,
     /// How many workers may add more.
     workers: usize,
+    /// Whether whoever settles late ones sleeps until one comes. If not, it looks again in time for the next.
+    asleep: bool,
 }
 
-impl Ends {
+impl<T> Default for Ends<T> {
+    fn default() -> Self {
+        let inner = Inner { all: Vec::new(), since: None, workers: 0, asleep: false };
+        Self { inner: Mutex::new(inner), changed: Condvar::new() }
+    }
+}
+
+impl<T> Ends<T> {
     /// Adds one, and takes all of them if they are to be settled `now` or are many.
-    pub(crate) fn add(&self, kit: Kit, end: End, now: bool) -> Vec<(Kit, End)> {
+    pub(crate) fn add(&self, end: T, now: bool) -> Vec<T> {
         let mut inner = lock(&self.inner);
         if inner.all.is_empty() && !now {
             inner.all.reserve_exact(MOST);
         }
-        inner.all.push((kit, end));
+        inner.all.push(end);
         if now || inner.all.len() >= MOST {
             inner.since = None;
             return std::mem::take(&mut inner.all);
         }
         if inner.since.is_none() {
             inner.since = Some(monotonic());
+            let asleep = inner.asleep;
             drop(inner);
-            self.changed.notify_all();
+            if asleep {
+                self.changed.notify_all();
+            }
         }
         Vec::new()
     }
 
-    pub(crate) fn take(&self) -> Vec<(Kit, End)> {
+    pub(crate) fn take(&self) -> Vec<T> {
         let mut inner = lock(&self.inner);
         inner.since = None;
         std::mem::take(&mut inner.all)
     }
 
     /// Waits for ends that nobody has settled in time, and takes them. `None` once no worker is left.
-    pub(crate) fn late(&self) -> Option<Vec<(Kit, End)>> {
+    pub(crate) fn late(&self) -> Option<Vec<T>> {
         let mut inner = lock(&self.inner);
         loop {
             inner = match inner.since {
@@ -99,7 +109,12 @@ impl Ends {
                     self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0
                 }
                 None if inner.workers == 0 => return None,
-                None => self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    inner.asleep = true;
+                    let mut inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+                    inner.asleep = false;
+                    inner
+                }
             };
         }
     }
@@ -184,6 +199,32 @@ mod tests {
         assert!(after((0..400).map(|run| if run % 4 == 0 { 90_000 } else { 5 })).is_quick(), "a slow one now and then");
         assert!(!after((0..400).map(|run| if run % 4 == 0 { 5 } else { 90 })).is_quick(), "a quick one now and then");
         assert!(!after((0..400).map(|run| if run < 200 { 1 } else { 500 })).is_quick(), "it became slow");
+    }
+
+    #[test]
+    fn an_end_wakes_who_settles_late_ones_whether_or_not_another_came_before() {
+        let ends = Ends::default();
+        ends.join();
+        std::thread::scope(|scope| {
+            let settler = scope.spawn(|| {
+                let mut settled = 0;
+                while let Some(late) = ends.late() {
+                    settled += late.len();
+                }
+                settled
+            });
+            // Some are settled by the one who adds them, before or while the settler waits for them.
+            let mut settled = 0;
+            for number in 0..200 {
+                settled += ends.add((), number % 3 == 0).len();
+                while number % 20 == 0 && !lock(&ends.inner).all.is_empty() {
+                    // Ends only if the settler comes.
+                    std::thread::yield_now();
+                }
+            }
+            ends.leave();
+            assert_eq!(settled + settler.join().unwrap_or_default(), 200);
+        });
     }
 
     #[test]

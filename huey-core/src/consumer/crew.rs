@@ -339,7 +339,7 @@ impl Crew {
     /// Its [`back`](Self::back) has counted it as put off.
     pub(crate) fn settle_with_others(&self, kit: Kit, end: End, now: bool) {
         let now = now || self.executor.waiters.any(kit.id());
-        self.settle_all(self.ends.add(kit, end, now));
+        self.settle_all(self.ends.add((kit, end), now));
     }
 
     /// Settles what was put off.
