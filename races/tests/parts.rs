@@ -179,16 +179,21 @@ impl Log {
 
 #[test]
 fn no_order_of_steps_lets_a_caller_hang_or_believe_what_is_not_durable() {
-    attack(ORDERS, || all_who_wait_for_the_disk_are_told_the_truth(false));
+    attack(ORDERS, || all_who_wait_for_the_disk_are_told_the_truth(false, false));
 }
 
 #[test]
 fn no_order_of_steps_hides_a_failure_from_those_who_wait() {
-    attack(ORDERS, || all_who_wait_for_the_disk_are_told_the_truth(true));
+    attack(ORDERS, || all_who_wait_for_the_disk_are_told_the_truth(true, false));
+}
+
+#[test]
+fn no_order_of_steps_leaves_a_caller_waiting_for_a_writer_that_has_gone() {
+    attack(ORDERS, || all_who_wait_for_the_disk_are_told_the_truth(false, true));
 }
 
 /// Callers wait for the disk, others leave an announcement, one thread serves them, and the log may fail in between.
-fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool) {
+fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool, closes: bool) {
     let (watermark, log) = (Arc::new(Watermark::new()), Arc::new(Log::default()));
     let told = Arc::new(AtomicUsize::new(0));
     let writer = {
@@ -237,12 +242,15 @@ fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool) {
     if fails {
         watermark.fail("as the test wants it");
     }
+    if closes {
+        watermark.close();
+    }
     join(callers);
     watermark.close();
     join(vec![writer]);
     let left = watermark.take_announcements().len();
     assert_eq!(told.load(Ordering::SeqCst) + left, 1, "nobody is forgotten");
-    assert_eq!(left, 0, "the writer closes once all are told");
+    assert!(closes || left == 0, "the writer closes once all are told");
 }
 
 fn join(threads: Vec<thread::JoinHandle<()>>) {
