@@ -61,8 +61,9 @@ fn sum(numbers: Vec<u64>) -> u64 {
     numbers.iter().sum()
 }
 
-#[task(name = "seeds::hourly", queue = "seeds", every = "1h")]
-fn hourly() {}
+/// Far ahead: it is declared in every process of this program, and those under attack have a schedule of their own.
+#[task(name = "seeds::leap", queue = "seeds", cron = "0 0 29 2 *")]
+fn leap() {}
 
 pub(crate) fn run() -> Result<(), BoxError> {
     let (paper, instants) = (Paper::default(), Arc::new(Instants::default()));
@@ -113,7 +114,7 @@ fn enqueue(huey: &Huey) -> Result<()> {
     huey.values().ttl(Duration::from_hours(1)).incr("seed/count", 7)?;
     huey.revoke::<sum>(Revocation::Once)?;
     huey.schedules().add("by hand", Schedule::cron("0 3 * * *")?.tz("Europe/Berlin"), add::job(1, 1))?;
-    huey.schedules().pause("seeds::hourly")
+    huey.schedules().pause("seeds::leap")
 }
 
 fn exported(huey: &Huey) -> Result<String, BoxError> {
