@@ -1,14 +1,14 @@
 //! A medium without the barrier by volume: what the queue would be had it only the syncs that somebody waits for.
 //!
-//! It swallows each flush, and the sync behind it, that comes when so much was appended since the last one that the next
-//! entry might not fit below the barrier. A sync that somebody waited for may be among them; who checks a run over this
+//! It swallows each flush, and the sync behind it, that comes when so much was appended since the last one that a sync begins
+//! for that reason: half of what the barrier allows. A sync that somebody waited for may be among them; who checks a run over this
 //! medium believes only acknowledgements that a real sync followed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use huey::Result;
-use huey::store::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, Running};
+use huey::store::{BARRIER, Barrier, Entry, Log, LogError, Medium, Running};
 
 #[derive(Default)]
 struct Tally {
@@ -88,7 +88,7 @@ impl<L: Log> Log for UnbarredLog<L> {
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
-        let by_volume = self.tally.since.swap(0, Ordering::SeqCst) > (BARRIER - ENTRY_LIMIT) as u64;
+        let by_volume = self.tally.since.swap(0, Ordering::SeqCst) > (BARRIER / 2) as u64;
         self.tally.swallow.store(by_volume, Ordering::SeqCst);
         if by_volume {
             return Ok(());
