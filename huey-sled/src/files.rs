@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use huey_core::{Error, Result};
 
 const FORMAT_NAME: &str = "huey-sled ";
-const FORMAT_NUMBER: u32 = 1;
+const FORMAT_NUMBER: u32 = 2;
 const FORMAT_FILE: &str = "huey.format";
 const NEW_FORMAT_FILE: &str = "huey.format.new";
+const VOLUME: &str = "volume.";
+const GONE: &str = "gone.";
 const IMPORTING: &str = "huey-sled importing\n";
 const MARK_FILE: &str = "huey.mark";
 pub(crate) const LOCK_FILE: &str = "huey.lock";
@@ -259,29 +261,71 @@ fn is_unfinished(conf: &[u8], segment: usize) -> bool {
 }
 
 /// Blobs are never synced by sled, and entries are small enough to need none.
-pub(crate) fn has_blobs(folder: &Path) -> io::Result<bool> {
-    match fs::read_dir(folder.join("blobs")) {
+pub(crate) fn has_blobs(volume: &Path) -> io::Result<bool> {
+    match fs::read_dir(volume.join("blobs")) {
         Ok(mut entries) => Ok(entries.next().is_some()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
 
+/// The folder of the volume that begins with the entry `first`.
+pub(crate) fn volume(folder: &Path, first: u64) -> PathBuf {
+    folder.join(format!("{VOLUME}{first:020}"))
+}
+
+/// The volumes in a folder, in no order: the first entry of each, and where it is.
+pub(crate) fn volumes(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let first = |path: &Path| path.file_name()?.to_str()?.strip_prefix(VOLUME)?.parse().ok();
+    let found = named(folder, |name| name.starts_with(VOLUME))?;
+    Ok(found.into_iter().filter_map(|path| Some((first(&path)?, path))).collect())
+}
+
+/// Creates the folder of a volume.
+pub(crate) fn create_volume(volume: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(volume)
+}
+
+/// Removes a volume: it is gone for good once this returns, though its files may take their space for longer.
+pub(crate) fn remove_volume(folder: &Path, volume: &Path, first: u64) -> io::Result<()> {
+    let gone = folder.join(format!("{GONE}{first:020}"));
+    fs::rename(volume, &gone)?;
+    sync_folder(folder)?;
+    if let Err(error) = fs::remove_dir_all(&gone) {
+        tracing::warn!(folder = %gone.display(), %error, "what is left of a volume could not be removed");
+    }
+    Ok(())
+}
+
+/// Removes what is left of volumes whose removal a kill cut short.
+pub(crate) fn remove_gone(folder: &Path) -> io::Result<()> {
+    named(folder, |name| name.starts_with(GONE))?.into_iter().try_for_each(fs::remove_dir_all)
+}
+
 /// After sled has opened: its files are for their owner alone, and durable under their names.
-pub(crate) fn settle_names(folder: &Path, created: bool) -> io::Result<()> {
-    let blobs = folder.join("blobs");
-    for path in named(folder, |name| name == "db" || name == "conf" || name.starts_with("snap."))? {
+pub(crate) fn own_volume(volume: &Path) -> io::Result<()> {
+    for path in sleds(volume)? {
         make_private(&path, 0o600)?;
-        if created {
-            File::options().write(true).open(&path)?.sync_all()?;
-        }
     }
-    make_private(&blobs, 0o700)?;
-    if created {
-        sync_folder(&blobs)?;
-        sync_parent(&folder.canonicalize()?)?;
+    make_private(&volume.join("blobs"), 0o700)?;
+    sync_folder(volume)
+}
+
+/// Makes the files of a volume durable, as they must be before the first entry.
+pub(crate) fn settle_volume(volume: &Path) -> io::Result<()> {
+    for path in sleds(volume)? {
+        File::options().write(true).open(&path)?.sync_all()?;
     }
-    sync_folder(folder)
+    sync_folder(&volume.join("blobs"))?;
+    sync_folder(volume)
+}
+
+/// sled's own files in a volume.
+fn sleds(volume: &Path) -> io::Result<Vec<PathBuf>> {
+    named(volume, |name| name == "db" || name == "conf" || name.starts_with("snap."))
 }
 
 /// sled creates its files with the modes of the process.

@@ -1,133 +1,220 @@
-//! The log of the journal in sled: a key for each entry, its number.
+//! The log of the journal in sled: volumes one behind the other, and in each a key for each entry, its number.
+//!
+//! Entries come at the end of the newest volume, and nothing in a volume is removed or moved. What is dead goes with the whole
+//! volume, once all before the next one's first entry is.
 
-use std::any::Any;
-use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use huey_core::store::{Barrier, ENTRY_LIMIT, Entry, Log, LogError};
 
 use crate::barrier::FileBarrier;
-use crate::lock::FolderLock;
+use crate::files;
+use crate::site::Site;
+use crate::volume::Volume;
 
-/// The only handle of the database, with its panics contained: after a failed write that is dead, and must be gone
-/// before the folder can be opened again.
-pub(crate) struct Handle {
-    /// `None` only while it is dropped.
-    db: Option<sled::Db>,
-    lock: Arc<FolderLock>,
-    /// The folder for messages.
-    shown: PathBuf,
-    folder: PathBuf,
+/// How large a volume becomes, in bytes: an eighth of the journal, so that what the oldest one still takes for a few entries
+/// that live is little beside the rest, within these bounds.
+const LEAST: u64 = 4 * 1024 * 1024;
+const MOST: u64 = 16 * 1024 * 1024;
+
+/// A log in sled.
+pub struct SledLog {
+    site: Site,
+    volumes: RefCell<Volumes>,
+    barrier: Arc<FileBarrier>,
+    /// The oldest and the newest entry; the newest is below the oldest if there is none.
+    first: u64,
+    last: u64,
+    /// Whether the newest volume takes no further entries: something in it was overwritten, so that sled may write over
+    /// what that has freed.
+    is_worn: bool,
 }
 
-impl Handle {
-    pub(crate) fn new(db: sled::Db, lock: Arc<FolderLock>, shown: PathBuf, folder: PathBuf) -> Self {
-        Self { db: Some(db), lock, shown, folder }
-    }
+/// All volumes, the oldest first. There is always one.
+struct Volumes {
+    all: VecDeque<Volume>,
+    /// Those that are open, the one that was read last at the end. The newest of all is always open, and not among them.
+    open: Vec<u64>,
+}
 
-    fn call<T>(&self, what: &str, act: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, LogError> {
-        let shown = self.shown.display();
-        let Some(db) = &self.db else { return Err(LogError::failed(format!("the queue in {shown} is closed"))) };
-        let acted = catch_unwind(AssertUnwindSafe(|| act(db)));
-        collect_garbage();
-        match acted {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                Err(LogError { message: format!("{what} in {shown} failed: {error}"), damaged: is_damage(&error) })
-            }
-            Err(panic) => {
-                self.lock.poison();
-                Err(LogError::damaged(format!(
-                    "sled panicked at {what} in {shown} ({}), and this process cannot open it again",
-                    said(&*panic)
-                )))
-            }
+impl SledLog {
+    /// Opens the newest volume, and creates one if there is none.
+    pub(crate) fn open(site: Site) -> Result<Self, LogError> {
+        let fault = |error| site.failed("the volumes could not be listed", &error);
+        files::remove_gone(&site.folder).map_err(fault)?;
+        let mut all: VecDeque<_> = Volume::list(&site).map_err(fault)?.into();
+        if all.is_empty() {
+            all.push_back(Volume::create(&site, 1)?);
         }
+        let (first, mut last) = (all.front().map_or(1, |volume| volume.first), 0);
+        let mut newest = None;
+        if let Some(volume) = all.back_mut() {
+            volume.open(&site)?;
+            volume.settle_names(&site)?;
+            last = volume.last()?.unwrap_or(volume.first.saturating_sub(1));
+            newest = Some(FileBarrier::open(volume.path()).map_err(fault)?);
+        }
+        let barrier = newest.ok_or_else(|| LogError::failed("there is no volume"))?;
+        let volumes = RefCell::new(Volumes { all, open: Vec::new() });
+        Ok(Self { site, volumes, barrier: Arc::new(barrier), first, last, is_worn: false })
     }
 
-    fn number(&self, key: &[u8]) -> Result<u64, LogError> {
-        key.try_into().map(u64::from_be_bytes).map_err(|_| {
-            LogError::damaged(format!("the journal in {} holds a key that is no number", self.shown.display()))
+    /// Makes the newest volume durable, and begins one that begins with the entry `first`.
+    fn turn(&mut self, first: u64) -> Result<(), LogError> {
+        if self.site.seals {
+            self.flush()?;
+            self.barrier.sync()?;
+        }
+        let volume = Volume::create(&self.site, first)?;
+        self.barrier
+            .turn_to(volume.path())
+            .map_err(|error| self.site.failed("a volume could not be opened", &error))?;
+        self.volumes.get_mut().push(volume, self.site.cache);
+        self.is_worn = false;
+        Ok(())
+    }
+
+    /// Puts other bytes in the place of an entry, in whatever volume it is.
+    fn overwrite(&mut self, sequence: u64, entry: &[u8]) -> Result<(), LogError> {
+        self.is_worn = true;
+        let volumes = self.volumes.get_mut();
+        let newest = volumes.newest()?.first;
+        volumes.with(&self.site, sequence, |volume| {
+            volume.overwrite(sequence, entry)?;
+            if volume.first == newest {
+                return Ok(());
+            }
+            // It may be closed at any time.
+            volume.flush()?;
+            let added = self.barrier.add(volume.path());
+            added.map_err(|error| self.site.failed("a volume could not be opened", &error))
         })
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        let db = self.db.take();
-        if self.lock.is_poisoned() {
-            // A thread that panicked may have left others waiting for it, and closing waits for them.
-            std::mem::forget(db);
-        } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-            // sled ends with a sync, and panics if that fails, having let go of its file. What counts is on the disk
-            // already, or was never confirmed.
-            tracing::warn!(folder = %self.shown.display(), "sled panicked while it was closed");
+impl Volumes {
+    fn newest(&mut self) -> Result<&mut Volume, LogError> {
+        self.all.back_mut().ok_or_else(|| LogError::failed("there is no volume"))
+    }
+
+    /// How large the newest volume may become.
+    fn room(&self) -> u64 {
+        let all: u64 = self.all.iter().map(|volume| volume.bytes).sum();
+        (all / 8).clamp(LEAST, MOST)
+    }
+
+    /// Adds the newest. The last one before it is kept open as long as others do not need its memory.
+    fn push(&mut self, volume: Volume, cache: u64) {
+        self.open.extend(self.all.back().map(|volume| volume.first));
+        self.all.push_back(volume);
+        self.close(cache);
+    }
+
+    /// Does something with the volume of an entry, open.
+    fn with<T>(
+        &mut self,
+        site: &Site,
+        sequence: u64,
+        act: impl FnOnce(&mut Volume) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let at = self.all.partition_point(|volume| volume.first <= sequence).saturating_sub(1);
+        self.at(site, at, act)
+    }
+
+    fn at<T>(
+        &mut self,
+        site: &Site,
+        at: usize,
+        act: impl FnOnce(&mut Volume) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let is_newest = at + 1 == self.all.len();
+        let volume = self.all.get_mut(at).ok_or_else(|| LogError::failed("there is no volume"))?;
+        volume.open(site)?;
+        let (done, first) = (act(volume), volume.first);
+        if !is_newest {
+            if self.open.last() != Some(&first) {
+                self.open.retain(|open| *open != first);
+                self.open.push(first);
+            }
+            self.close(site.cache);
         }
-    }
-}
-
-/// Whether an error of sled's is about what is stored, so that trying again will not help.
-pub(crate) fn is_damage(error: &sled::Error) -> bool {
-    match error {
-        sled::Error::Io(error) => matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData),
-        _ => true,
-    }
-}
-
-/// What a panic said.
-pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
-    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("no text")
-}
-
-/// Frees what sled has let go of: old pages, and write buffers that are as large as a segment. It leaves them to the
-/// epoch collector, in a bag for each thread that is handed over once it holds 64 of them, which may be hundreds of
-/// megabytes.
-fn collect_garbage() {
-    crossbeam_epoch::pin().flush();
-}
-
-/// sled looks at its cache's bound only once a page's shard, of 256, has seen 64 accesses. A scan comes to each page
-/// once, and would hold 16,000 of them: it comes to each so often more.
-const COUNTED: usize = 4;
-
-/// A log in sled.
-pub struct SledLog {
-    handle: Handle,
-    barrier: Arc<FileBarrier>,
-}
-
-impl SledLog {
-    pub(crate) fn new(handle: Handle, barrier: FileBarrier) -> Self {
-        Self { handle, barrier: Arc::new(barrier) }
+        done
     }
 
-    fn remove(&self, sequence: u64) -> Result<(), LogError> {
-        self.handle.call("a removal", |db| db.remove(sequence.to_be_bytes())).map(drop)
+    /// Closes those that were not read for longest, until what sled holds of the others is within `cache`.
+    fn close(&mut self, cache: u64) {
+        let Self { all, open } = self;
+        let mut cached: u64 = all.iter().map(Volume::cached).sum();
+        while cached > cache && open.len() > 1 {
+            let first = open.remove(0);
+            if let Ok(at) = all.binary_search_by_key(&first, |volume| volume.first)
+                && let Some(volume) = all.get_mut(at)
+            {
+                cached -= volume.cached();
+                volume.close();
+            }
+        }
     }
 }
 
 impl Log for SledLog {
     fn append(&mut self, sequence: u64, entry: &[u8]) -> Result<(), LogError> {
         debug_assert!(entry.len() <= ENTRY_LIMIT, "larger entries would go to blobs, which sled never syncs");
-        self.handle.call("a write", |db| db.insert(sequence.to_be_bytes(), entry)).map(drop)
+        if sequence <= self.last {
+            return self.overwrite(sequence, entry);
+        }
+        let volumes = self.volumes.get_mut();
+        let room = volumes.room();
+        if self.is_worn || volumes.newest()?.bytes >= room {
+            self.turn(sequence)?;
+        }
+        self.volumes.get_mut().newest()?.append(sequence, entry)?;
+        self.last = sequence;
+        Ok(())
     }
 
     fn read(&self, sequence: u64) -> Result<Option<Entry>, LogError> {
-        Ok(self.handle.call("a read", |db| db.get(sequence.to_be_bytes()))?.map(Entry::new))
+        if !(self.first..=self.last).contains(&sequence) {
+            return Ok(None);
+        }
+        self.volumes.borrow_mut().with(&self.site, sequence, |volume| volume.read(sequence))
     }
 
     fn remove_oldest(&mut self, sequence: u64) -> Result<(), LogError> {
-        self.remove(sequence)
+        self.first = sequence + 1;
+        let volumes = self.volumes.get_mut();
+        while volumes.all.get(1).is_some_and(|second| second.first <= self.first)
+            && let Some(oldest) = volumes.all.pop_front()
+        {
+            volumes.open.retain(|open| *open != oldest.first);
+            oldest.remove(&self.site)?;
+        }
+        Ok(())
     }
 
     fn remove_newest(&mut self, sequence: u64) -> Result<(), LogError> {
-        self.remove(sequence)
+        let volumes = self.volumes.get_mut();
+        while volumes.newest()?.first > sequence
+            && let Some(newest) = volumes.all.pop_back()
+        {
+            // In this order: an entry must not be there without those before it.
+            newest.remove(&self.site)?;
+            let before = volumes.newest()?;
+            before.open(&self.site)?;
+            let turned = self.barrier.turn_to(before.path());
+            turned.map_err(|error| self.site.failed("a volume could not be opened", &error))?;
+            let first = before.first;
+            volumes.open.retain(|open| *open != first);
+        }
+        self.overwrite(sequence, &[])?;
+        self.last = sequence - 1;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
-        self.handle.call("a flush", |db| db.flush()).map(drop)
+        self.volumes.get_mut().newest()?.flush()
     }
 
     fn barrier(&self) -> Arc<dyn Barrier> {
@@ -135,54 +222,17 @@ impl Log for SledLog {
     }
 
     fn scan(&self, each: &mut dyn FnMut(u64, &[u8]) -> Result<(), LogError>) -> Result<(), LogError> {
-        // The first error ends the scan: sled may yield errors without end.
-        let mut stopped = Ok(());
-        self.handle.call("a scan", |db| {
-            for pair in db.iter() {
-                let (key, entry) = pair?;
-                for _ in 0..COUNTED {
-                    db.get(&key)?;
-                }
-                collect_garbage();
-                stopped = self.handle.number(&key).and_then(|sequence| each(sequence, &entry));
-                if stopped.is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        })?;
-        stopped
+        let mut volumes = self.volumes.borrow_mut();
+        (0..volumes.all.len()).try_for_each(|at| volumes.at(&self.site, at, |volume| volume.scan(self.first, each)))
     }
 
     fn free_space(&self) -> Option<u64> {
-        fs2::available_space(&self.handle.folder).ok()
+        fs2::available_space(&self.site.folder).ok()
     }
 }
 
 impl std::fmt::Debug for SledLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SledLog({})", self.handle.shown.display())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use huey_core::store::Medium;
-
-    use crate::SledMedium;
-
-    #[test]
-    fn a_panic_in_sled_becomes_an_error_and_shuts_the_folder_for_this_process() {
-        let folder = std::env::temp_dir().join(format!("huey-sled-{}-panic", std::process::id()));
-        let medium = SledMedium::new(folder.clone(), 1 << 20).unwrap();
-        let log = medium.open().unwrap();
-        let error = log.handle.call::<()>("a write", |_| panic!("at the disco")).unwrap_err();
-        assert!(error.damaged);
-        assert!(error.message.contains(folder.to_str().unwrap()) && error.message.contains("at the disco"), "{error}");
-        drop(log);
-        for error in [medium.open().unwrap_err(), SledMedium::new(folder.clone(), 1 << 20).unwrap_err()] {
-            assert!(error.is_damaged() && error.to_string().contains("cannot open it again"), "{error}");
-        }
-        let _ = std::fs::remove_dir_all(&folder);
+        write!(f, "SledLog({})", self.site.shown.display())
     }
 }

@@ -19,12 +19,15 @@
 
 mod barrier;
 mod files;
+mod handle;
 mod journal;
 mod lock;
 mod mark;
 mod medium;
 mod offline;
 mod running;
+mod site;
+mod volume;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::barrier::{lock, panic_text};
 use super::batch::{Batch, View, decode_effect, frame, framed};
-use super::log::{BARRIER, Barrier, Entry, Log, LogError};
+use super::log::{BARRIER, Barrier, Entry, Log, LogError, REWRITE};
 use super::storage::StorageError;
 use crate::machine::{Effect, Fetch, Place};
 
-/// What a removal counts for against the barrier: it dirties pages as an append does.
+/// What a removal of the newest entry counts for: it dirties pages as an append does.
 const REMOVAL: usize = 64;
 /// How many entries are kept at hand. Jobs that were enqueued together are claimed together.
 const CACHED: usize = 8;
@@ -114,7 +114,7 @@ impl<L: Log> Journal<L> {
     /// Appends the entries of a batch.
     pub(crate) fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), LogError> {
         for entry in entries {
-            self.spend(entry.len())?;
+            self.spend(entry.len(), BARRIER)?;
             self.log.append(self.last + 1, entry)?;
             self.last += 1;
         }
@@ -127,7 +127,7 @@ impl<L: Log> Journal<L> {
     pub(crate) fn write_anew(&mut self, durable: u64) -> Result<(), LogError> {
         for sequence in durable + 1..=self.last {
             let entry = self.read(sequence)?;
-            self.spend(entry.len())?;
+            self.spend(entry.len(), REWRITE)?;
             self.log.append(sequence, &entry)?;
         }
         self.whole = self.last;
@@ -141,26 +141,24 @@ impl<L: Log> Journal<L> {
     }
 
     pub(crate) fn remove_oldest(&mut self, sequence: u64) -> Result<(), LogError> {
-        self.spend(REMOVAL)?;
         self.cache.get_mut().retain(|(cached, _)| *cached != sequence);
         self.log.remove_oldest(sequence)
     }
 
     /// Removes the newest entry, part of a batch that a crash cut off.
     pub(crate) fn remove_newest(&mut self) -> Result<(), LogError> {
-        self.spend(REMOVAL)?;
+        self.spend(REMOVAL, REWRITE)?;
         self.cache.get_mut().clear();
         self.log.remove_newest(self.last)?;
         self.last -= 1;
         Ok(())
     }
 
-    /// Counts bytes that are about to be written, behind a sync if the log might otherwise reuse space that what was
-    /// written since the last one still needs.
-    fn spend(&mut self, bytes: usize) -> Result<(), LogError> {
+    /// Counts bytes that are about to be written, behind a sync if there would be more than `most` since the last one.
+    fn spend(&mut self, bytes: usize, most: usize) -> Result<(), LogError> {
         // What was written before the first sync counts from the opening.
         let since = self.volume - self.syncer.volume().max(1);
-        if since + bytes as u64 > BARRIER as u64 {
+        if since + bytes as u64 > most as u64 {
             self.sync()?;
         }
         self.volume += bytes as u64;

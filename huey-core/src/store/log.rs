@@ -10,8 +10,11 @@ use crate::task::Durability;
 /// The largest entry, with its header, that a log is asked to append, in bytes.
 pub const ENTRY_LIMIT: usize = 8_000;
 
-/// How many bytes may be appended between two syncs. A log may reuse its space on this ground.
-pub const BARRIER: usize = 256 * 1024;
+/// How many bytes may be appended between two syncs, so that nobody who needs one waits for much more than his own.
+pub const BARRIER: usize = 2 * 1024 * 1024;
+
+/// How many bytes are written anew between two syncs.
+pub const REWRITE: usize = 64 * 1024;
 
 /// Why a call of a [`Log`] failed.
 ///
@@ -71,12 +74,13 @@ impl fmt::Debug for Entry {
 /// A sequence of entries. One thread at a time calls it; only its [`Barrier`] is called beside it.
 ///
 /// After a kill it holds a prefix of what was appended that reaches at least the last `flush`; after a power cut, a
-/// prefix that reaches at least the last entry flushed before a [`Barrier::sync`] began. Removals follow the same
-/// order.
+/// prefix that reaches at least the last entry flushed before a [`Barrier::sync`] began. Entries that were removed as the oldest
+/// may be there again whenever it is opened, but none without all behind it.
 pub trait Log: Send + 'static {
     /// Appends an entry of at most [`ENTRY_LIMIT`] bytes. `sequence` is one above that of the newest entry; or, once
     /// the log was opened again after a failure, that of an entry which is there, and whose same bytes are to be
-    /// written anew, because the system may hold them for written though they are not.
+    /// written anew, because the system may hold them for written though they are not. No more than [`REWRITE`] bytes
+    /// are between two syncs, since a log may reuse the space of what is overwritten.
     ///
     /// # Errors
     ///
@@ -90,7 +94,8 @@ pub trait Log: Send + 'static {
     /// When it cannot be read.
     fn read(&self, sequence: u64) -> Result<Option<Entry>, LogError>;
 
-    /// Removes the oldest entry, whose number is given. Never called for the newest.
+    /// Removes the oldest entry, whose number is given. Never called for the newest, and not before what is to be found in
+    /// its place is durable.
     ///
     /// # Errors
     ///

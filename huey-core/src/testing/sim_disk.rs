@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::random::Random;
 use super::sim_log::Fault;
-use crate::store::{BARRIER, LogError};
+use crate::store::{LogError, REWRITE};
 
 #[derive(Clone)]
 pub(super) struct Stored {
@@ -38,11 +38,14 @@ pub(super) struct Disk {
     pub(super) flushed: usize,
     /// How many changes have become durable, ever.
     pub(super) settled: u64,
-    /// Bytes appended ever, up to the newest flush, and up to the flush that the last sync covered.
+    /// Bytes appended ever.
     pub(super) appended: u64,
+    /// Bytes written anew ever, up to the newest flush, and up to the flush that the last sync covered.
+    pub(super) rewritten: u64,
     pub(super) flushed_bytes: u64,
     pub(super) synced_bytes: u64,
-    pub(super) reuse_after: usize,
+    /// Entries that were removed as the oldest and are still where they were.
+    pub(super) removed: BTreeMap<u64, Stored>,
     pub(super) content: BTreeMap<u64, Stored>,
     pub(super) table: Table,
     pub(super) marks: Vec<u64>,
@@ -72,9 +75,10 @@ impl Disk {
             flushed: 0,
             settled: 0,
             appended: 0,
+            rewritten: 0,
             flushed_bytes: 0,
             synced_bytes: 0,
-            reuse_after: BARRIER,
+            removed: BTreeMap::new(),
             content: BTreeMap::new(),
             table: Table::default(),
             marks: Vec::new(),
@@ -94,7 +98,35 @@ impl Disk {
         let left = self.pending.len() - self.flushed;
         let kept = self.flushed + self.random.below(left + 1);
         self.keep(kept);
+        self.come_back();
         self.broken = false;
+    }
+
+    /// Some of what was removed is there again.
+    fn come_back(&mut self) {
+        let many = self.random.below(self.removed.len() + 1);
+        for _ in 0..many {
+            let oldest = self.content.first_key_value().map(|(oldest, _)| *oldest);
+            match self.removed.last_key_value().map(|(newest, stored)| (*newest, stored.clone())) {
+                Some((newest, stored)) if oldest == Some(newest + 1) => {
+                    self.removed.remove(&newest);
+                    self.content.insert(newest, stored.clone());
+                    self.durable.insert(newest, stored);
+                }
+                _ => break,
+            }
+        }
+    }
+
+    /// Removes the oldest entry, which goes for good only together with many others.
+    pub(super) fn remove_oldest(&mut self, sequence: u64) {
+        if self.random.one_in(20) {
+            self.removed.clear();
+        }
+        if let Some(stored) = self.durable.get(&sequence).or_else(|| self.content.get(&sequence)) {
+            self.removed.insert(sequence, stored.clone());
+        }
+        self.change(Change::Remove(sequence));
     }
 
     /// What is there after `kept` of the pending changes.
@@ -112,19 +144,21 @@ impl Disk {
         let kept = least + self.random.below(self.pending.len() - least + 1);
         self.keep(kept);
         if power {
-            if self.appended - self.synced_bytes > self.reuse_after as u64 && self.random.one_in(2) {
+            if self.rewritten - self.synced_bytes > REWRITE as u64 && self.random.one_in(2) {
                 self.content.clear();
             }
             self.content.retain(|_, stored| !stored.phantom);
             self.durable = self.content.clone();
             self.pending.clear();
             self.flushed = 0;
-            self.synced_bytes = self.appended;
+            self.synced_bytes = self.rewritten;
+            self.come_back();
             self.table.lose_some(&mut self.random);
             if self.marks.len() > 1 && self.random.one_in(2) {
                 self.marks.pop();
             }
         } else {
+            self.come_back();
             // The next process begins with what the system has, and knows of no failed sync.
             let real = |stored: &mut Stored| stored.phantom = false;
             self.durable.values_mut().for_each(real);
@@ -172,8 +206,11 @@ impl Disk {
     }
 
     pub(super) fn change(&mut self, change: Change) {
-        if let Change::Put(_, stored) = &change {
+        if let Change::Put(sequence, stored) = &change {
             self.appended += stored.bytes.len() as u64;
+            if self.content.contains_key(sequence) {
+                self.rewritten += stored.bytes.len() as u64;
+            }
         }
         apply(&mut self.content, &change);
         self.pending.push(change);
@@ -181,7 +218,7 @@ impl Disk {
 
     pub(super) fn flush(&mut self) {
         self.flushed = self.pending.len();
-        self.flushed_bytes = self.appended;
+        self.flushed_bytes = self.rewritten;
     }
 
     /// Makes changes durable, up to the one of that number.

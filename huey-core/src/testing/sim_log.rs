@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::sim_disk::{Change, Disk, Stored, Table, lock};
 use crate::error::{Error, Result};
 #[cfg(doc)]
-use crate::store::BARRIER;
+use crate::store::REWRITE;
 use crate::store::{Barrier, Entry, Log, LogError, Medium, Running};
 use crate::task::Durability;
 
@@ -28,7 +28,8 @@ pub enum Fault {
 /// covered and any part of what came later. After a sync that failed, what it should have covered is lost with the
 /// next power cut unless it is appended anew, also if later syncs succeed: Linux calls such pages clean. A kill ends
 /// that memory; what a process leaves that dies between a failed sync and its recovery is not simulated. Once more
-/// than [`BARRIER`] bytes follow the last sync, a power cut may destroy everything: a log may reuse its space.
+/// than [`REWRITE`] bytes were written anew since the last sync, a power cut may destroy everything: a log may reuse their
+/// space. What was removed from the beginning may be there again after a crash.
 ///
 /// ```
 /// use huey_core::store::{Log, Medium};
@@ -110,12 +111,6 @@ impl SimDisk {
     /// Says how many bytes are free on the disk.
     pub fn set_free_space(&self, bytes: Option<u64>) {
         lock(&self.0).free = bytes;
-    }
-
-    /// Lets the log reuse space already after so many bytes without a sync: less than [`BARRIER`] shows what the
-    /// barrier by volume is good for.
-    pub fn reuse_after(&self, bytes: usize) {
-        lock(&self.0).reuse_after = bytes;
     }
 
     /// Whether the process that took `medium` is dead.
@@ -216,10 +211,10 @@ impl Log for SimLog {
 
     fn remove_oldest(&mut self, sequence: u64) -> Result<(), LogError> {
         let mut disk = lock(&self.disk.0);
-        disk.call(self.life, self.handle, |disk| disk.change(Change::Remove(sequence)))?;
+        disk.call(self.life, self.handle, |disk| disk.remove_oldest(sequence))?;
         assert_eq!(disk.content.first_key_value().map(|(oldest, _)| *oldest), Some(sequence), "the oldest entry");
         assert!(disk.content.len() > 1, "the newest entry is never removed as the oldest");
-        disk.change(Change::Remove(sequence));
+        disk.remove_oldest(sequence);
         Ok(())
     }
 

@@ -1,0 +1,103 @@
+//! Where a queue is, and how sled opens its volumes.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Instant;
+
+use huey_core::store::LogError;
+
+use crate::files;
+use crate::handle::{Handle, is_damage, said};
+use crate::lock::{self, FolderLock};
+
+/// sled's pages that are longer than a quarter of it would go to files of their own, which it never syncs; a leaf has up to 16
+/// entries. One such buffer is held for each volume that is open.
+const SEGMENT: usize = 1024 * 1024;
+const _: () = assert!(huey_core::store::ENTRY_LIMIT * 20 < SEGMENT / 4);
+/// What sled takes at least.
+const LEAST_CACHE: u64 = 64 * 1024;
+
+/// A locked folder that holds a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) folder: PathBuf,
+    /// The folder for messages.
+    pub(crate) shown: PathBuf,
+    pub(crate) lock: Arc<FolderLock>,
+    /// How many bytes of volumes are kept in memory.
+    pub(crate) cache: u64,
+    /// Whether a volume is made durable before the next one begins.
+    pub(crate) seals: bool,
+}
+
+impl Site {
+    /// The name of a volume's folder, for messages.
+    fn shown(&self, volume: &Path) -> PathBuf {
+        volume.file_name().map_or_else(|| self.shown.clone(), |name| self.shown.join(name))
+    }
+
+    /// What to say of a call to the system that failed.
+    pub(crate) fn failed(&self, what: &str, error: &io::Error) -> LogError {
+        LogError::failed(format!("{what} in {}: {error}", self.shown.display()))
+    }
+
+    fn config(&self, volume: &Path) -> sled::Config {
+        let cache = self.cache.max(LEAST_CACHE);
+        sled::Config::new().path(volume).cache_capacity(cache).segment_size(SEGMENT).flush_every_ms(None)
+    }
+
+    /// Opens the database of a volume.
+    pub(crate) fn open(&self, volume: &Path) -> Result<Handle, LogError> {
+        let shown = self.shown(volume);
+        if self.lock.is_poisoned() {
+            return Err(LogError::damaged(lock::poisoned(&self.shown).to_string()));
+        }
+        let fault = |error: io::Error| self.failed("a volume could not be opened", &error);
+        if files::has_blobs(volume).map_err(fault)? {
+            return Err(LogError::damaged(format!(
+                "the folder `blobs` of {} holds files, which a queue never writes",
+                shown.display()
+            )));
+        }
+        files::remove_unfinished(volume, SEGMENT).map_err(fault)?;
+        let db = self.open_db(&shown, || self.config(volume).open())?;
+        // From here on it is closed with its panics contained, also if a later step fails.
+        let handle = Handle::new(db, Arc::clone(&self.lock), shown);
+        files::own_volume(volume).map_err(fault)?;
+        Ok(handle)
+    }
+
+    /// Opens a database by `open`, whose panics end here.
+    fn open_db(&self, shown: &Path, open: impl Fn() -> sled::Result<sled::Db>) -> Result<sled::Db, LogError> {
+        let shown = shown.display();
+        let until = Instant::now() + lock::PATIENCE_WITH_SLED;
+        loop {
+            return match catch_unwind(AssertUnwindSafe(&open)) {
+                Ok(Ok(db)) => Ok(db),
+                // The last handle's descriptor, in its threads or in a child that is just being started.
+                Ok(Err(error)) if is_locked(&error) && Instant::now() < until => {
+                    sleep(lock::PAUSE);
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    Err(LogError { message: format!("opening {shown} failed: {error}"), damaged: is_damage(&error) })
+                }
+                Err(panic) => {
+                    self.lock.poison();
+                    Err(LogError::damaged(format!(
+                        "sled panicked when it opened {shown} ({}), and this process cannot open it again",
+                        said(&*panic)
+                    )))
+                }
+            };
+        }
+    }
+}
+
+/// Whether sled's own lock on its file was the reason.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock"))
+}
