@@ -112,6 +112,9 @@ impl Disk {
                     self.removed.remove(&newest);
                     self.content.insert(newest, stored.clone());
                     self.durable.insert(newest, stored);
+                    let undone = |change: &Change| matches!(change, Change::Remove(removed) if *removed == newest);
+                    self.flushed -= self.pending.iter().take(self.flushed).filter(|change| undone(change)).count();
+                    self.pending.retain(|change| !undone(change));
                 }
                 _ => break,
             }
