@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, Body, Claimed, Commit, Log, Medium, NewJob, Outcome, Query, Revocation, Settled, Settlement, Storage,
+    Answer, BARRIER, Body, Claimed, Commit, Log, Medium, NewJob, Outcome, Query, Revocation, Settled, Settlement, Storage,
     StorageError, StorageOptions, Tasks, Transition, Verdict, Version, engine,
 };
 use huey_core::testing::{Fault, Inspector, SimDisk, inspected, job_id, new_job};
@@ -259,15 +259,16 @@ fn compaction_keeps_the_journal_small_and_writes_little_for_it() {
     let disk = SimDisk::new(8);
     let (storage, inspector) = open(&disk);
     // What stays: jobs with bodies that span entries, at the old end.
-    let all = jobs(&*storage, 100, 20_000);
+    let all = jobs(&*storage, 400, 20_000);
     storage.commit(enqueue(&all), SYNCED).unwrap();
     let (before, mut user, mut peak) = (disk.appended(), 0, 0);
-    for at in 0..4_000 {
+    for at in 0..12_000 {
         let bytes = 500 + at % 3_000;
         storage.commit(write(&format!("key {}", at % 10), bytes), RELAXED).unwrap();
         user += bytes as u64;
         let sizes = inspector.sizes().unwrap();
-        peak = peak.max(sizes.total * 10 / sizes.live);
+        // What has moved is removed once it is durable.
+        peak = peak.max((sizes.total - (BARRIER as u64).min(sizes.total)) * 10 / sizes.live);
     }
     let written = disk.appended() - before;
     assert!(written < 3 * user, "{written} bytes were written for {user}");
@@ -277,7 +278,7 @@ fn compaction_keeps_the_journal_small_and_writes_little_for_it() {
     disk.kill();
     let (storage, inspector) = open(&disk);
     inspector.check().unwrap();
-    let claimed = claim(&*storage, 100);
+    let claimed = claim(&*storage, 400);
     assert!(claimed.len() == all.len() && claimed.iter().zip(&all).all(|(one, job)| one.body == job.body));
 }
 

@@ -14,9 +14,9 @@ use crate::files;
 use crate::site::Site;
 use crate::volume::Volume;
 
-/// How large a volume becomes, in bytes: an eighth of the journal, so that what the oldest one still takes for a few entries
+/// How large a volume becomes, in bytes: a sixteenth of the journal, so that what the oldest one still takes for a few entries
 /// that live is little beside the rest, within these bounds.
-const LEAST: u64 = 4 * 1024 * 1024;
+const LEAST: u64 = 2 * 1024 * 1024;
 const MOST: u64 = 16 * 1024 * 1024;
 
 /// A log in sled.
@@ -71,7 +71,7 @@ impl SledLog {
         self.barrier
             .turn_to(volume.path())
             .map_err(|error| self.site.failed("a volume could not be opened", &error))?;
-        self.volumes.get_mut().push(volume, self.site.cache);
+        self.volumes.get_mut().push(volume);
         self.is_worn = false;
         Ok(())
     }
@@ -102,14 +102,15 @@ impl Volumes {
     /// How large the newest volume may become.
     fn room(&self) -> u64 {
         let all: u64 = self.all.iter().map(|volume| volume.bytes).sum();
-        (all / 8).clamp(LEAST, MOST)
+        (all / 16).clamp(LEAST, MOST)
     }
 
-    /// Adds the newest. The last one before it is kept open as long as others do not need its memory.
-    fn push(&mut self, volume: Volume, cache: u64) {
-        self.open.extend(self.all.back().map(|volume| volume.first));
+    /// Adds the newest. The last one before it is opened again once something in it is read.
+    fn push(&mut self, volume: Volume) {
+        if let Some(last) = self.all.back_mut() {
+            last.close();
+        }
         self.all.push_back(volume);
-        self.close(cache);
     }
 
     /// Does something with the volume of an entry, open.
