@@ -493,13 +493,24 @@ fn folder_and_files_are_for_their_owner_alone_whatever_the_umask() {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(folder), 0o700, "{}", folder.display());
         let mut names = BTreeSet::new();
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let volume = folder.join("volume.00000000000000000001");
+        for entry in [folder, &volume].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(Result::unwrap)
+        {
             let wanted = if entry.path().is_dir() { 0o700 } else { 0o600 };
             assert_eq!(mode(&entry.path()), wanted, "{}", entry.path().display());
             let name = entry.file_name().into_string().unwrap();
             names.insert(name.split('.').take(2).collect::<Vec<_>>().join("."));
         }
-        for name in ["blobs", "conf", "db", "huey.format", "huey.lock", "huey.mark", "huey.running"] {
+        for name in [
+            "volume.00000000000000000001",
+            "blobs",
+            "conf",
+            "db",
+            "huey.format",
+            "huey.lock",
+            "huey.mark",
+            "huey.running",
+        ] {
             assert!(names.contains(name), "{name} is not among {names:?}");
         }
     }

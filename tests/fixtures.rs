@@ -147,11 +147,32 @@ fn bless() {
     let _ = fs::remove_dir_all(&kept);
     fs::create_dir_all(&kept).unwrap();
     huey::export(&queue, &mut fs::File::create(kept.join(EXPORT)).unwrap()).unwrap();
-    for entry in fs::read_dir(&queue).unwrap() {
-        let entry = entry.unwrap();
+    keep(&queue, &kept);
+}
+
+/// Keeps the files of a folder and of those in it, packed.
+fn keep(folder: &Path, kept: &Path) {
+    fs::create_dir_all(kept).unwrap();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        if entry.file_type().unwrap().is_file() && name != "huey.lock" {
+        if entry.path().is_dir() && name != "blobs" {
+            keep(&entry.path(), &kept.join(name));
+        } else if entry.path().is_file() && name != "huey.lock" {
             fs::write(kept.join(format!("{name}.hex")), packed(&fs::read(entry.path()).unwrap())).unwrap();
+        }
+    }
+}
+
+/// Makes of the files that were kept what they were.
+fn restore(kept: &Path, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for file in fs::read_dir(kept).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if file.is_dir() {
+            restore(&file, &folder.join(name));
+            fs::create_dir(folder.join(name).join("blobs")).unwrap();
+        } else if let Some(name) = name.strip_suffix(".hex") {
+            fs::write(folder.join(name), unpacked(&fs::read_to_string(&file).unwrap())).unwrap();
         }
     }
 }
@@ -166,12 +187,7 @@ fn what_earlier_releases_stored_is_read_and_runs() {
         let release = release.unwrap().path();
         let (of, folder) = (release.display().to_string(), Folder::new());
         let (stored, imported) = (folder.join("stored"), folder.join("imported"));
-        fs::create_dir_all(stored.join("blobs")).unwrap();
-        for file in fs::read_dir(&release).unwrap() {
-            let file = file.unwrap().path();
-            let Some(name) = file.file_name().unwrap().to_str().unwrap().strip_suffix(".hex") else { continue };
-            fs::write(stored.join(name), unpacked(&fs::read_to_string(&file).unwrap())).unwrap();
-        }
+        restore(&release, &stored);
         let findings = huey::verify(&stored).unwrap();
         assert!(findings.is_sound(), "{of}: {findings}");
         check(&Huey::builder().open(Sled::at(&stored)).unwrap(), &of);

@@ -63,7 +63,7 @@ fn work(folder: std::path::PathBuf) -> ! {
     std::process::exit(0);
 }
 
-/// Runs [`work`] with the calls `call` on `db` failing as `fault` says, and looks at what is left.
+/// Runs [`work`] with the calls `call` on sled's files failing as `fault` says, and looks at what is left.
 fn survives(test: &str, fault: &str) {
     if !has_strace() {
         return;
@@ -74,8 +74,11 @@ fn survives(test: &str, fault: &str) {
     drop(huey::open(&queue).unwrap());
     let (call, _) = fault.split_once(':').unwrap();
     let (trace, inject) = (format!("trace={call}"), format!("inject={fault}"));
-    let db = queue.join("db");
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-P", db.to_str().unwrap()];
+    // A volume that something was written anew in is followed by another, of whatever number.
+    let volumes: Vec<String> =
+        (1..400).map(|first| queue.join(format!("volume.{first:020}/db")).to_str().unwrap().to_owned()).collect();
+    let mut strace = vec!["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    strace.extend(volumes.iter().flat_map(|volume| ["-P", volume]));
     let mut running = child(&strace, test, "work", &queue).spawn().unwrap();
     let mut said = Lines::of(&mut running);
     let (mut acknowledged, mut errors, mut idle) = (HashSet::<JobId>::new(), Vec::new(), false);

@@ -148,7 +148,7 @@ fn copy(from: &Path, to: &Path) {
 fn kill_at_every_call_of_open(found: &Path, ids: &[JobId], queue: &Path) -> u32 {
     // Those that change something. Those on `db` apart, since strace counts the calls of each thread.
     let calls = ["mkdir", "ftruncate", "write", "fsync", "fdatasync", "rename", "unlink", "chmod"];
-    let db = queue.join("db");
+    let db = queue.join("volume.00000000000000000001/db");
     let on_db = ["pwrite64", "fsync", "fdatasync", "sync_file_range", "ftruncate"];
     let wanted = calls.into_iter().chain(["pwrite64"]).map(|call| (call, false)).chain(on_db.map(|call| (call, true)));
     let mut kills = 0;

@@ -7,8 +7,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use huey_core::store::{
-    Answer, BARRIER, Body, Claimed, Commit, Log, Medium, NewJob, Outcome, Query, Revocation, Settled, Settlement, Storage,
-    StorageError, StorageOptions, Tasks, Transition, Verdict, Version, engine,
+    Answer, BARRIER, Body, Claimed, Commit, Log, Medium, NewJob, Outcome, Query, Revocation, Settled, Settlement,
+    Storage, StorageError, StorageOptions, Tasks, Transition, Verdict, Version, engine,
 };
 use huey_core::testing::{Fault, Inspector, SimDisk, inspected, job_id, new_job};
 use huey_core::{Durability, JobId, JobState, Timestamp};

@@ -59,6 +59,11 @@ impl SledMedium {
         Self { site: Site { seals: false, ..self.site }, ..self }
     }
 
+    #[cfg(test)]
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
     fn fault(&self, error: &LogError) -> Error {
         let shown = self.site.shown.display();
         if error.damaged {

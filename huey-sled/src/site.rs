@@ -101,3 +101,59 @@ impl Site {
 fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock"))
 }
+
+#[cfg(test)]
+mod tests {
+    use huey_core::store::Medium;
+
+    use super::*;
+    use crate::SledMedium;
+
+    #[test]
+    fn a_panic_while_sled_opens_is_told_and_the_folder_stays_shut() {
+        let folder = std::env::temp_dir().join(format!("huey-sled-{}-panic-open", std::process::id()));
+        let medium = SledMedium::new(folder.clone(), 1 << 20).unwrap();
+        let error = medium.site().open_db(&folder, || panic!("tried to serialize Uninitialized")).unwrap_err();
+        assert!(error.damaged);
+        let text = error.to_string();
+        assert!(text.contains(folder.to_str().unwrap()) && text.contains("tried to serialize"), "{text}");
+        assert!(text.contains("cannot open it again"), "{text}");
+        assert!(medium.open().unwrap_err().is_damaged());
+        drop(medium);
+        assert!(SledMedium::new(folder.clone(), 1 << 20).unwrap_err().is_damaged());
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn a_panic_in_sled_becomes_an_error_and_shuts_the_folder_for_this_process() {
+        let folder = std::env::temp_dir().join(format!("huey-sled-{}-panic", std::process::id()));
+        let medium = SledMedium::new(folder.clone(), 1 << 20).unwrap();
+        drop(medium.open().unwrap());
+        let handle = medium.site().open(&files::volume(&folder, 1)).unwrap();
+        let error = handle.call::<()>("a write", |_| panic!("at the disco")).unwrap_err();
+        assert!(error.damaged);
+        assert!(error.message.contains(folder.to_str().unwrap()) && error.message.contains("at the disco"), "{error}");
+        drop(handle);
+        for error in [medium.open().unwrap_err(), SledMedium::new(folder.clone(), 1 << 20).unwrap_err()] {
+            assert!(error.is_damaged() && error.to_string().contains("cannot open it again"), "{error}");
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn a_lock_that_is_about_to_go_is_waited_for() {
+        let folder = std::env::temp_dir().join(format!("huey-sled-{}-wait", std::process::id()));
+        let medium = SledMedium::new(folder.clone(), 1 << 20).unwrap();
+        let tries = std::cell::Cell::new(0);
+        let db = medium.site().open_db(&folder, || {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 {
+                return Err(sled::Error::Io(io::Error::other("could not acquire lock on \"db\"")));
+            }
+            medium.site().config(&folder.join("volume")).open()
+        });
+        assert_eq!((db.is_ok(), tries.get()), (true, 3));
+        drop(db);
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+}

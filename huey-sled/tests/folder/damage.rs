@@ -12,20 +12,21 @@ const LAST: u64 = 1_000;
 #[test]
 fn blobs_are_reported() {
     let folder = Folder::filled("blobs", 3);
-    fs::write(folder.file("blobs").join("17"), "").unwrap();
+    fs::write(folder.volume_file("blobs").join("17"), "").unwrap();
     let medium = folder.medium();
     let error = medium.open().unwrap_err();
     assert!(error.is_damaged());
     let text = error.to_string();
     assert!(text.contains(folder.path().to_str().unwrap()) && text.contains("`blobs`"), "{text}");
-    fs::remove_file(folder.file("blobs").join("17")).unwrap();
+    fs::remove_file(folder.volume_file("blobs").join("17")).unwrap();
     medium.open().unwrap();
 }
 
 #[test]
 fn other_settings_of_sled_are_reported() {
     let folder = Folder::filled("settings", 1);
-    fs::write(folder.file("conf"), "segment_size: 8388608\nuse_compression: false\nversion: 0.34\n0000").unwrap();
+    fs::write(folder.volume_file("conf"), "segment_size: 8388608\nuse_compression: false\nversion: 0.34\n0000")
+        .unwrap();
     let error = folder.medium().open().unwrap_err();
     assert!(error.is_damaged() && error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
 }
@@ -43,13 +44,13 @@ fn changed_bytes_end_in_an_error_or_below_the_mark() {
             medium.open().unwrap();
         }
         drop(medium);
-        let mut bytes = fs::read(folder.file("db")).unwrap();
+        let mut bytes = fs::read(folder.volume_file("db")).unwrap();
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
         for _ in 0..=round * 4 {
             let at = usize::try_from(dice.below(used as u64)).unwrap();
             bytes[at] ^= 0x55;
         }
-        fs::write(folder.file("db"), bytes).unwrap();
+        fs::write(folder.volume_file("db"), bytes).unwrap();
         // In a process of its own: what sled leaves behind after a panic goes with it.
         let mut reader = Actor::start("read what is damaged", folder.path());
         let said = reader.hears().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What is appended can be read, in order, also by the next opener.
 
+use std::path::Path;
+
 use huey_core::store::{Log, LogError, Medium};
 
 use crate::support::{Folder, append, bounds, entry};
@@ -21,7 +23,7 @@ fn entries_are_kept_in_order_from_open_to_open() {
         log.flush().unwrap();
     }
     let log = folder.medium().open().unwrap();
-    assert_eq!(bounds(&log), Some((3, 299)), "also beyond 255, where another order of bytes would fail");
+    assert_eq!(bounds(&log), Some((1, 299)), "what was removed is there until its volume goes; also beyond 255");
 }
 
 #[test]
@@ -52,14 +54,113 @@ fn the_largest_entries_go_to_no_blob() {
     let folder = Folder::new("largest");
     let medium = folder.medium();
     let mut log = medium.open().unwrap();
-    for sequence in 1..=600 {
-        log.append(sequence, &vec![7; huey_core::store::ENTRY_LIMIT]).unwrap();
-        if sequence > 100 {
-            log.remove_oldest(sequence - 100).unwrap();
+    let largest = |sequence: u64| vec![u8::try_from(sequence % 251).unwrap(); huey_core::store::ENTRY_LIMIT];
+    for sequence in 1..=1_500 {
+        log.append(sequence, &largest(sequence)).unwrap();
+        if sequence > 500 {
+            log.remove_oldest(sequence - 500).unwrap();
+        }
+        if sequence % 100 == 0 {
+            for volume in folder.volumes() {
+                assert_eq!(std::fs::read_dir(volume.join("blobs")).unwrap().count(), 0);
+            }
         }
     }
     log.flush().unwrap();
-    assert_eq!(std::fs::read_dir(folder.file("blobs")).unwrap().count(), 0);
+    log.barrier().sync().unwrap();
+    for sequence in [1_001, 1_002, 1_250, 1_499, 1_001, 1_500] {
+        assert_eq!(&*log.read(sequence).unwrap().unwrap(), largest(sequence), "{sequence}");
+    }
+}
+
+fn size(folder: &Path) -> u64 {
+    let of = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        found if found.is_dir() => size(&entry.path()),
+        found => found.len(),
+    };
+    std::fs::read_dir(folder).unwrap().map(|entry| of(entry.unwrap())).sum()
+}
+
+#[test]
+fn entries_are_written_once_and_go_with_their_volumes() {
+    const EACH: u64 = huey_core::store::ENTRY_LIMIT as u64;
+    let folder = Folder::new("volumes");
+    let mut log = folder.medium().open().unwrap();
+    let mut fill = |from: u64, upto: u64| {
+        for sequence in from..=upto {
+            log.append(sequence, &vec![7; huey_core::store::ENTRY_LIMIT]).unwrap();
+        }
+    };
+    fill(1, 1_000);
+    let volumes = folder.volumes().len();
+    assert!(volumes > 2, "{volumes} volumes");
+    assert!(size(folder.path()) < 1_000 * EACH * 5 / 4, "{} bytes on the disk", size(folder.path()));
+    for sequence in 1..1_000 {
+        log.remove_oldest(sequence).unwrap();
+    }
+    assert_eq!(folder.volumes().len(), 1, "the newest stays");
+    assert!(size(folder.path()) < 500 * EACH, "{} bytes on the disk", size(folder.path()));
+    assert!(log.read(999).unwrap().is_none() && log.read(1_000).unwrap().is_some());
+}
+
+#[test]
+fn an_end_that_is_taken_back_may_reach_into_older_volumes() {
+    let folder = Folder::new("taken-back");
+    {
+        let mut log = folder.medium().open().unwrap();
+        append(&mut log, 1, 5_000);
+        assert!(folder.volumes().len() > 1);
+        for sequence in (1_001..=5_000).rev() {
+            log.remove_newest(sequence).unwrap();
+        }
+        assert_eq!(bounds(&log), Some((1, 1_000)));
+        append(&mut log, 1_001, 2_000);
+        assert_eq!(bounds(&log), Some((1, 2_000)));
+    }
+    let log = folder.medium().open().unwrap();
+    assert_eq!(bounds(&log), Some((1, 2_000)));
+}
+
+#[test]
+fn entries_are_written_anew_wherever_they_are() {
+    let folder = Folder::new("anew");
+    {
+        let mut log = folder.medium().open().unwrap();
+        append(&mut log, 1, 5_000);
+        append(&mut log, 2_000, 5_000);
+        append(&mut log, 5_001, 5_100);
+    }
+    let log = folder.medium().open().unwrap();
+    assert_eq!(bounds(&log), Some((1, 5_100)));
+}
+
+#[test]
+fn a_volume_that_is_missing_is_noticed() {
+    let folder = Folder::new("missing");
+    append(&mut folder.medium().open().unwrap(), 1, 9_000);
+    let volumes = folder.volumes();
+    assert!(volumes.len() > 2);
+    std::fs::remove_dir_all(&volumes[1]).unwrap();
+    let log = folder.medium().open().unwrap();
+    let (mut last, mut gap) = (0, false);
+    log.scan(&mut |sequence, _| {
+        gap |= sequence != last + 1;
+        last = sequence;
+        Ok(())
+    })
+    .unwrap();
+    assert!(gap && last == 9_000, "whoever reads the journal sees the gap");
+}
+
+#[test]
+fn what_is_left_of_a_removed_volume_goes_when_it_is_opened() {
+    let folder = Folder::filled("gone", 10);
+    let gone = folder.file("gone.00000000000000000001");
+    std::fs::create_dir(&gone).unwrap();
+    std::fs::write(gone.join("db"), "half").unwrap();
+    let log = folder.medium().open().unwrap();
+    assert_eq!(bounds(&log), Some((1, 10)));
+    assert!(!gone.exists());
 }
 
 #[test]

@@ -64,7 +64,11 @@ fn a_file_is_no_folder() {
 
 #[test]
 fn another_format_is_refused_and_a_newer_one_named() {
-    for (format, word) in [("huey-sled 2\n", "written by a newer huey"), ("letters\n", "another format, `letters`")] {
+    for (format, word) in [
+        ("huey-sled 3\n", "written by a newer huey"),
+        ("huey-sled 1\n", "another format, `huey-sled 1`"),
+        ("letters\n", "another format, `letters`"),
+    ] {
         let folder = Folder::filled("format", 1);
         fs::write(folder.file("huey.format"), format).unwrap();
         let before = names(folder.path());
@@ -92,10 +96,12 @@ fn the_folder_and_its_files_are_for_their_owner_alone() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);
     let mut seen = 0;
-    for name in names(&inner) {
-        let path = inner.join(&name);
-        assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{name}");
+    let volume = inner.join("volume.00000000000000000001");
+    for path in
+        names(&inner).iter().map(|name| inner.join(name)).chain(names(&volume).iter().map(|name| volume.join(name)))
+    {
+        assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
         seen += 1;
     }
-    assert!(seen >= 8, "conf, db, a snapshot, blobs, and four of ours: {seen}");
+    assert!(seen >= 9, "a volume, its conf, db, snapshot and blobs, and four of ours: {seen}");
 }

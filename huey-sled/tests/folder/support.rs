@@ -27,6 +27,20 @@ impl Folder {
         self.0.join(name)
     }
 
+    /// A file of the oldest volume.
+    pub(crate) fn volume_file(&self, name: &str) -> PathBuf {
+        self.volumes().remove(0).join(name)
+    }
+
+    /// The folders of its volumes, the oldest first.
+    pub(crate) fn volumes(&self) -> Vec<PathBuf> {
+        let names = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
+        let mut volumes: Vec<_> =
+            names.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("volume.")).collect();
+        volumes.sort();
+        volumes
+    }
+
     pub(crate) fn medium(&self) -> SledMedium {
         medium(&self.0).unwrap()
     }
