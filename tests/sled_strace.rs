@@ -91,6 +91,41 @@ fn callers_that_arrive_together_share_a_sync() {
     assert!(syncs > 0 && (syncs as u64) < jobs / 4, "{syncs} syncs for {jobs} jobs");
 }
 
+#[task]
+fn keep(bytes: Vec<u8>) -> usize {
+    bytes.len()
+}
+
+#[test]
+fn a_volume_is_synced_before_the_next_is_begun() {
+    const MIB: usize = 1024 * 1024;
+    if let Some(folder) = role("volumes") {
+        let huey = Huey::builder().durability(Durability::Relaxed).open(Sled::at(folder)).unwrap();
+        for _ in 0..16 {
+            let _ = keep::enqueue(&huey, vec![7; MIB / 2]).unwrap();
+        }
+        std::process::exit(0);
+    }
+    let folder = Folder::new();
+    let log = folder.join("strace.log");
+    let test = "a_volume_is_synced_before_the_next_is_begun";
+    let Some(mut child) = trace(test, "volumes", &folder, &log, "trace=pwrite64,fsync,fdatasync,mkdir") else { return };
+    assert!(child.wait().unwrap().success());
+    let traced = std::fs::read_to_string(&log).unwrap();
+    let (mut begun, mut written) = (0, false);
+    for line in traced.lines() {
+        if line.contains("mkdir(") && line.contains("/volume.") && !line.contains("/blobs") {
+            assert!(!written, "written and not synced when the next began: {line}");
+            begun += 1;
+        } else if line.contains("pwrite64(") && is_on_db(line) {
+            written = true;
+        } else if is_sync(line) {
+            written = false;
+        }
+    }
+    assert!(begun >= 3, "only {begun} volumes");
+}
+
 /// `HUEY_IDLE_SECONDS` sets how long it looks.
 #[test]
 fn an_idle_consumer_makes_no_system_calls() {

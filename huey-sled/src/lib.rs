@@ -8,10 +8,11 @@
 //! # Ok::<(), huey_core::Error>(())
 //! ```
 //!
-//! The folder holds sled's own files (`conf`, `db`, `snap.*`, an empty `blobs`) and these:
+//! The folder holds these:
 //!
-//! | file | what it is |
+//! | name | what it is |
 //! |---|---|
+//! | `volume.N` | the journal from its entry N on: a database of sled's (`conf`, `db`, `snap.*`, an empty `blobs`) |
 //! | `huey.format` | names the format, so that another version refuses rather than guesses |
 //! | `huey.lock` | locked while the queue is open; its text says by whom |
 //! | `huey.running` | the attempts that have begun, 64 bytes each |
@@ -56,7 +57,8 @@ impl Sled {
         Self { folder: folder.into(), cache: 32 * 1024 * 1024 }
     }
 
-    /// How many bytes of the folder's pages are kept in memory. 32 MiB unless set.
+    /// How many bytes of the journal are kept in memory once they were read, beside the newest 2 to 16 MiB of it. 32 MiB
+    /// unless set.
     pub fn cache(mut self, bytes: u64) -> Self {
         self.cache = bytes;
         self
