@@ -9,7 +9,7 @@ use crate::store::{Claimed, Tasks};
 use crate::time::monotonic;
 
 /// At most so many jobs are claimed together, and so many ends settled.
-pub(crate) const MOST: usize = 64;
+pub(crate) const MOST: usize = 256;
 /// A task is quick whose median run is shorter.
 const QUICK: Duration = Duration::from_micros(50);
 /// So many runs tell.
