@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use huey::BoxError;
 
-const FLAGS: [&str; 5] = ["without-barrier", "check", "drain", "pipe", "keep"];
+const FLAGS: [&str; 5] = ["without-sealing", "check", "drain", "pipe", "keep"];
 
 pub(crate) struct Args {
     command: String,

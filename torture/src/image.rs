@@ -8,16 +8,16 @@
 //! | growth | everything, but not what lies beyond the length that the file had at its last sync |
 //!
 //! Names that were created, changed or removed since the last sync of their folder arrived up to some point of their
-//! order, as journaling file systems keep it.
+//! order: that of all folders, as journaling file systems keep it, or in each folder another.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use huey::testing::Random;
 
-use crate::disk::{Change, Disk, File, put, rename};
+use crate::disk::{Change, Disk, File, Node, ROOT, Tree, put};
 
 const BLOCK: usize = 4096;
 
@@ -30,27 +30,47 @@ pub(crate) enum Model {
 /// Writes an image of the disk into a new folder.
 pub(crate) fn write(disk: &Disk, folder: &Path, model: Model, random: &mut Random) -> io::Result<()> {
     let mut names = disk.certain.clone();
-    let arrived = random.below(disk.pending.len() + 1);
-    for (_, naming) in disk.pending.iter().take(arrived) {
-        rename(&mut names, naming);
+    if random.one_in(2) {
+        let arrived = random.below(disk.pending.len() + 1);
+        disk.pending.iter().take(arrived).for_each(|(_, naming)| names.rename(naming));
+    } else {
+        // How many of each folder may still arrive.
+        let mut rest: BTreeMap<usize, usize> = BTreeMap::new();
+        disk.pending.iter().for_each(|(_, naming)| *rest.entry(naming.folder()).or_default() += 1);
+        rest.values_mut().for_each(|many| *many = random.below(*many + 1));
+        for (_, naming) in &disk.pending {
+            if let Some(many @ 1..) = rest.get_mut(&naming.folder()) {
+                *many -= 1;
+                names.rename(naming);
+            }
+        }
     }
     // How many of ten blocks arrive.
     let luck = *random.pick(&[1, 5, 9]);
+    let mut bytes = |file: &File| match model {
+        Model::Cache => cached(file, luck, random),
+        Model::Growth => not_grown(file),
+    };
+    write_folder(disk, &names, ROOT, folder, &mut bytes)
+}
+
+/// Writes a folder and what is in it. What lies in a folder whose own name did not arrive is gone with it.
+fn write_folder(
+    disk: &Disk,
+    names: &Tree,
+    number: usize,
+    folder: &Path,
+    bytes: &mut impl FnMut(&File) -> Vec<u8>,
+) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for (name, file) in names {
+    for (name, node) in names.held_by(number) {
         let path = folder.join(name);
-        // Whatever lies in a folder that did not arrive is gone with it.
-        if path.parent().is_some_and(|parent| !parent.is_dir()) {
-            continue;
-        }
-        match file.and_then(|file| disk.files.get(file)) {
-            None => fs::create_dir(path)?,
-            Some(file) => {
-                let bytes = match model {
-                    Model::Cache => cached(file, luck, random),
-                    Model::Growth => not_grown(file),
-                };
-                write_sparse(&path, &bytes)?;
+        match node {
+            Node::Folder(number) => write_folder(disk, names, number, &path, bytes)?,
+            Node::File(number) => {
+                if let Some(file) = disk.files.get(number) {
+                    write_sparse(&path, &bytes(file))?;
+                }
             }
         }
     }

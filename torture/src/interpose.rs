@@ -59,20 +59,23 @@ impl Watch {
         }
     }
 
-    /// Does `act`, and logs it if it did not fail, as one step.
+    /// Does `act`, and logs it if it did not fail, as one step. The name is looked at within it: another step may be
+    /// the renaming of its folder. A file without one, which nobody will find again, is no matter of the log.
     fn step<T: Into<i64> + Copy>(
         &self,
-        (kind, name, number): (Kind, &[u8], u64),
+        (kind, number): (Kind, u64),
+        name: impl FnOnce() -> Option<Vec<u8>>,
         data: impl FnOnce(T) -> Vec<u8>,
         act: impl FnOnce() -> T,
     ) -> T {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(name) = name() else { return act() };
         if LEFT.load(Ordering::SeqCst) > 0 && LEFT.fetch_sub(1, Ordering::SeqCst) == 1 {
             exit();
         }
         let done = act();
         if done.into() >= 0 {
-            put(&log, kind, name, number, &data(done));
+            put(&log, kind, &name, number, &data(done));
         }
         done
     }
@@ -102,19 +105,27 @@ fn name_of(watch: &Watch, fd: RawFd) -> Option<Vec<u8>> {
     (!name.ends_with(b" (deleted)")).then(|| name.to_vec())
 }
 
-fn watched(fd: RawFd) -> Option<(&'static Watch, Vec<u8>)> {
+/// The watch, if a descriptor is of something below its root.
+fn watched(fd: RawFd) -> Option<&'static Watch> {
     let watch = WATCH.get()?;
-    name_of(watch, fd).map(|name| (watch, name))
+    name_of(watch, fd).map(|_| watch)
 }
 
+/// The watch and the name below its root of a path, which goes from the descriptor unless it is a full one.
+///
 /// # Safety
 ///
 /// `path` points to a string that ends with a zero and outlives the call.
-unsafe fn watched_path<'a>(path: *const c_char) -> Option<(&'static Watch, &'a [u8])> {
+unsafe fn watched_path(fd: RawFd, path: *const c_char) -> Option<(&'static Watch, Vec<u8>)> {
     let watch = WATCH.get()?;
     // SAFETY: as the caller promises.
     let path = unsafe { CStr::from_ptr(path) }.to_bytes();
-    watch.inside(path).map(|name| (watch, name))
+    if fd == AT_FDCWD || path.starts_with(b"/") {
+        return watch.inside(path).map(|name| (watch, name.to_vec()));
+    }
+    let folder = name_of(watch, fd)?;
+    let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
+    Some((watch, [&folder, slash, path].concat()))
 }
 
 fn copy(from: *const c_void, length: i64) -> Vec<u8> {
@@ -135,15 +146,14 @@ fn raw_write(fd: c_int, from: *const c_void, length: size_t) -> ssize_t {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(fd: c_int, from: *const c_void, length: size_t) -> ssize_t {
     match watched(fd) {
-        Some((watch, name)) => {
+        Some(watch) => {
             // Appended or not, it went to where the descriptor stood.
-            let (kind, offset) = match position(fd) {
+            let what = match position(fd) {
                 Some(offset) => (Kind::Write, offset),
                 None => (Kind::Append, 0),
             };
             let wrote = |wrote: i64| copy(from, wrote);
-            let done = watch.step((kind, &name, offset), wrote, || raw_write(fd, from, length) as i64);
-            done as ssize_t
+            watch.step(what, || name_of(watch, fd), wrote, || raw_write(fd, from, length) as i64) as ssize_t
         }
         None => raw_write(fd, from, length),
     }
@@ -161,9 +171,9 @@ unsafe extern "C" fn pwrite64(fd: c_int, from: *const c_void, length: size_t, of
     // SAFETY: the arguments of the call, checked by the system.
     let act = || unsafe { syscall(libc::SYS_pwrite64, fd, from, length, offset) };
     let done = match watched(fd) {
-        Some((watch, name)) => {
+        Some(watch) => {
             let number = u64::try_from(offset).unwrap_or(0);
-            watch.step((Kind::Write, &name, number), |wrote| copy(from, wrote), act)
+            watch.step((Kind::Write, number), || name_of(watch, fd), |wrote| copy(from, wrote), act)
         }
         None => act(),
     };
@@ -181,8 +191,9 @@ unsafe extern "C" fn ftruncate64(fd: c_int, length: off64_t) -> c_int {
     // SAFETY: no pointer is passed.
     let act = || unsafe { syscall(libc::SYS_ftruncate, fd, length) };
     int(match watched(fd) {
-        Some((watch, name)) => {
-            watch.step((Kind::Length, &name, u64::try_from(length).unwrap_or(0)), |_| Vec::new(), act)
+        Some(watch) => {
+            let number = u64::try_from(length).unwrap_or(0);
+            watch.step((Kind::Length, number), || name_of(watch, fd), |_| Vec::new(), act)
         }
         None => act(),
     })
@@ -194,71 +205,110 @@ unsafe extern "C" fn ftruncate(fd: c_int, length: off_t) -> c_int {
     unsafe { ftruncate64(fd, length) }
 }
 
-// The third parameter is variadic in C. It is passed in the same register here, and read only where it was given.
+// The last parameter is variadic in C. It is passed in the same register here, and read only where it was given.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+unsafe extern "C" fn openat64(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     // SAFETY: the caller's pointer.
-    let act = || unsafe { syscall(libc::SYS_openat, AT_FDCWD, path, flags, mode) };
+    let act = || unsafe { syscall(libc::SYS_openat, fd, path, flags, mode) };
     // SAFETY: as the C library asks of its callers.
-    let found = if flags & libc::O_CREAT == 0 { None } else { unsafe { watched_path(path) } };
-    int(match found {
-        Some((watch, name)) => {
-            let emptied = u64::from(flags & libc::O_TRUNC != 0);
-            watch.step((Kind::Create, name, emptied), |_| Vec::new(), act)
-        }
+    let found = || if flags & libc::O_CREAT == 0 { None } else { unsafe { watched_path(fd, path) } };
+    let emptied = u64::from(flags & libc::O_TRUNC != 0);
+    int(match found() {
+        Some((watch, _)) => watch.step((Kind::Create, emptied), || found().map(|(_, name)| name), |_| Vec::new(), act),
         None => act(),
     })
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn openat(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+    // SAFETY: the same call.
+    unsafe { openat64(fd, path, flags, mode) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+    // SAFETY: the same call.
+    unsafe { openat64(AT_FDCWD, path, flags, mode) }
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     // SAFETY: the same call.
-    unsafe { open64(path, flags, mode) }
+    unsafe { openat64(AT_FDCWD, path, flags, mode) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn renameat(from_fd: c_int, from: *const c_char, to_fd: c_int, to: *const c_char) -> c_int {
+    // SAFETY: the caller's pointers.
+    let act = || unsafe { syscall(libc::SYS_renameat2, from_fd, from, to_fd, to, 0) };
+    // SAFETY: as the C library asks of its callers.
+    let both = || unsafe { Some((watched_path(from_fd, from)?, watched_path(to_fd, to)?)) };
+    int(match both() {
+        Some(((watch, _), (_, to))) => watch.step((Kind::Rename, 0), || both().map(|((_, from), _)| from), |_| to, act),
+        None => act(),
+    })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    // SAFETY: the caller's pointers.
-    let act = || unsafe { syscall(libc::SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0) };
+    // SAFETY: the same call.
+    unsafe { renameat(AT_FDCWD, from, AT_FDCWD, to) }
+}
+
+/// A file, or an empty folder where the flags say so. A whole folder is removed by calls of this, each relative to the
+/// descriptor of a folder.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn unlinkat(fd: c_int, path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: the caller's pointer.
+    let act = || unsafe { syscall(libc::SYS_unlinkat, fd, path, flags) };
     // SAFETY: as the C library asks of its callers.
-    int(match unsafe { (watched_path(from), watched_path(to)) } {
-        (Some((watch, from)), Some((_, to))) => watch.step((Kind::Rename, from, 0), |_| to.to_vec(), act),
-        _ => act(),
+    let found = || unsafe { watched_path(fd, path) };
+    int(match found() {
+        Some((watch, _)) => watch.step((Kind::Remove, 0), || found().map(|(_, name)| name), |_| Vec::new(), act),
+        None => act(),
     })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    // SAFETY: the same call.
+    unsafe { unlinkat(AT_FDCWD, path, 0) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
+    // SAFETY: the same call.
+    unsafe { unlinkat(AT_FDCWD, path, libc::AT_REMOVEDIR) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mkdirat(fd: c_int, path: *const c_char, mode: mode_t) -> c_int {
     // SAFETY: the caller's pointer.
-    let act = || unsafe { syscall(libc::SYS_unlinkat, AT_FDCWD, path, 0) };
+    let act = || unsafe { syscall(libc::SYS_mkdirat, fd, path, mode) };
     // SAFETY: as the C library asks of its callers.
-    int(match unsafe { watched_path(path) } {
-        Some((watch, name)) => watch.step((Kind::Unlink, name, 0), |_| Vec::new(), act),
+    let found = || unsafe { watched_path(fd, path) };
+    int(match found() {
+        Some((watch, _)) => watch.step((Kind::Folder, 0), || found().map(|(_, name)| name), |_| Vec::new(), act),
         None => act(),
     })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
-    // SAFETY: the caller's pointer.
-    let act = || unsafe { syscall(libc::SYS_mkdirat, AT_FDCWD, path, mode) };
-    // SAFETY: as the C library asks of its callers.
-    int(match unsafe { watched_path(path) } {
-        Some((watch, name)) => watch.step((Kind::Folder, name, 0), |_| Vec::new(), act),
-        None => act(),
-    })
+    // SAFETY: the same call.
+    unsafe { mkdirat(AT_FDCWD, path, mode) }
 }
 
-/// A sync runs beside other calls.
+/// A sync runs beside other calls, the renaming of what it syncs among them: its end is told by its number.
 fn sync(fd: c_int, call: libc::c_long) -> c_int {
     // SAFETY: no pointer is passed.
     let act = || unsafe { syscall(call, fd) };
-    let Some((watch, name)) = watched(fd) else { return int(act()) };
+    let Some(watch) = watched(fd) else { return int(act()) };
     let number = watch.syncs.fetch_add(1, Ordering::SeqCst);
-    watch.step((Kind::SyncBegins, &name, number), |_| Vec::new(), || 0_i64);
+    watch.step((Kind::SyncBegins, number), || name_of(watch, fd), |_| Vec::new(), || 0_i64);
     let done = act();
     if done == 0 {
-        watch.step((Kind::SyncEnds, &name, number), |_| Vec::new(), || 0_i64);
+        watch.step((Kind::SyncEnds, number), || Some(Vec::new()), |_| Vec::new(), || 0_i64);
     }
     int(done)
 }
@@ -283,4 +333,73 @@ pub(crate) fn die() -> ! {
 fn exit() -> ! {
     // SAFETY: no pointer is passed.
     unsafe { libc::_exit(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::disk::Disk;
+    use crate::record::Records;
+
+    const ROUNDS: usize = 50;
+
+    /// All that this program can have logged: there is one watch for a process.
+    #[test]
+    fn what_happens_to_folders_beside_writes_is_logged_in_its_order() {
+        let base = std::env::temp_dir().join(format!("huey-torture-interpose-{}", std::process::id()));
+        fs::create_dir_all(base.join("root/there/in")).expect("folders");
+        let base = base.canonicalize().expect("a full name");
+        let (root, log) = (base.join("root"), base.join("log"));
+        fs::write(root.join("there/in/f"), "old").expect("a file");
+        let mut disk = Disk::holding(&root).expect("a disk");
+        watch(&root, &log).expect("a watch");
+
+        fs::remove_dir_all(root.join("there")).expect("a removal");
+        fs::create_dir_all(root.join("a/b")).expect("folders");
+        fs::create_dir(root.join("empty")).expect("a folder");
+        fs::remove_dir(root.join("empty")).expect("a removal");
+        // Written and synced by one thread, while another gives its folder other names.
+        let mut file = fs::File::options().append(true).create(true).open(root.join("a/b/f")).expect("a file");
+        let both = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                both.wait();
+                for number in 0..ROUNDS {
+                    file.write_all(&number.to_le_bytes()).expect("a write");
+                    file.sync_data().expect("a sync");
+                }
+            });
+            both.wait();
+            for number in 0..ROUNDS {
+                let (from, to) = if number % 2 == 0 { ("a", "z") } else { ("z", "a") };
+                fs::rename(root.join(from), root.join(to)).expect("a rename");
+                fs::File::open(&root).and_then(|root| root.sync_all()).expect("a sync");
+            }
+        });
+        fs::rename(root.join("a/b"), root.join("gone")).expect("a rename");
+        file.write_all(b"last").expect("a write");
+        fs::write(root.join("gone/other"), "1").expect("a file");
+
+        let records: Vec<_> = Records::open(&log).expect("a log").map(|record| record.expect("a record")).collect();
+        let removed = |record: &&crate::record::Record| record.kind == Kind::Remove;
+        let removed: Vec<_> = records.iter().filter(removed).map(|record| record.name.as_str()).collect();
+        assert_eq!(removed, ["there/in/f", "there/in", "there", "empty"]);
+        records.into_iter().for_each(|record| disk.apply(record));
+        assert_eq!(disk.differs_from(&root).expect("a comparison"), None);
+
+        // Who has no name any more writes on, and nobody will know.
+        fs::remove_dir_all(root.join("gone")).expect("a removal");
+        file.write_all(b"nowhere").expect("a write");
+        let mut disk = Disk::default();
+        for record in Records::open(&log).expect("a log") {
+            disk.apply(record.expect("a record"));
+        }
+        assert_eq!(disk.differs_from(&root).expect("a comparison"), None);
+        fs::remove_dir_all(&base).expect("a removal");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! huey-torture        --kills N --images N [--seed S] [--json FILE]
-//! huey-torture images --images N [--seed S] [--without-barrier] [--json FILE]
+//! huey-torture images --images N [--seed S] [--without-sealing] [--json FILE]
 //! huey-torture kills  --kills N [--crash-limit N] [--seed S] [--json FILE]
 //! huey-torture opens  [--seed S] [--json FILE]
 //! huey-torture damage --corruptions N [--seed S] [--json FILE]
@@ -51,7 +51,6 @@ mod seeds;
 mod soak;
 mod tasks;
 mod traffic;
-mod unbarred;
 
 use std::process::ExitCode;
 use std::thread;
@@ -60,7 +59,7 @@ use args::Args;
 use huey::BoxError;
 use report::Report;
 
-const USAGE: &str = "usage: huey-torture --kills N --images N | images --images N [--without-barrier] | kills --kills N \
+const USAGE: &str = "usage: huey-torture --kills N --images N | images --images N [--without-sealing] | kills --kills N \
                      [--crash-limit N] | opens | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N [--kept SECONDS] | soak --minutes N, each with [--seed S] [--work \
                      FOLDER] [--json FILE]";
 

@@ -18,9 +18,10 @@ pub(crate) enum Kind {
     Append,
     /// The file got the length that the number says.
     Length,
-    /// The data is the new name.
+    /// A file or a folder, with all that is in it; the data is the new name.
     Rename,
-    Unlink,
+    /// A file or an empty folder is gone.
+    Remove,
     Folder,
     /// A sync of a file or folder began; the number names it.
     SyncBegins,
@@ -35,7 +36,7 @@ impl Kind {
         Self::Append,
         Self::Length,
         Self::Rename,
-        Self::Unlink,
+        Self::Remove,
         Self::Folder,
         Self::SyncBegins,
         Self::SyncEnds,

@@ -1,9 +1,9 @@
 //! The process under attack: bursts of relaxed jobs, synced ones between them, [flows](crate::flows), schedules, unique
 //! keys, cancels and revocations, and workers that drain it all.
 //!
-//! Bursts are large against the barrier by volume, so that much is written between two acknowledgements. Some jobs fail
+//! Bursts are large, so that much is written between two acknowledgements, and volume comes after volume. Some jobs fail
 //! and are retried, some wait for an instant, some leave no result, and more results come than are kept: entries die in
-//! every order, compaction moves and removes them, and sled reuses their segments.
+//! every order, compaction moves them, and volumes are removed.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use huey::store::Medium;
 use huey::testing::Random;
 use huey::{BoxError, Durability, Huey, Result};
 use huey_sled::SledMedium;
@@ -21,7 +20,6 @@ use crate::args::Args;
 use crate::book::{Book, line, micros};
 use crate::flows::{change_mood, failures, produce_flows};
 use crate::tasks::{QUEUES, Setup, Voice, bulk, fleeting, steady};
-use crate::unbarred::Unbarred;
 use crate::{check, interpose, tasks};
 
 /// Pages that sled keeps in memory: few, so that it reads and writes more.
@@ -33,15 +31,12 @@ pub(crate) fn run(args: &Args) -> Result<(), BoxError> {
     if let Some(log) = args.path("log") {
         interpose::watch(&args.needed_path("root")?, &log)?;
     }
-    if args.is_set("without-barrier") {
-        attack(args, |args| Ok(Unbarred::new(medium(args)?)))
-    } else {
-        attack(args, medium)
-    }
+    attack(args)
 }
 
 pub(crate) fn medium(args: &Args) -> Result<SledMedium, BoxError> {
-    Ok(SledMedium::new(args.needed_path("folder")?, CACHE)?)
+    let medium = SledMedium::new(args.needed_path("folder")?, CACHE)?;
+    Ok(if args.is_set("without-sealing") { medium.without_sealing() } else { medium })
 }
 
 pub(crate) fn setup(args: &Args) -> Result<Setup, BoxError> {
@@ -62,7 +57,7 @@ fn voice(acks: &Path, pipe: bool) -> Result<Voice, BoxError> {
     }))
 }
 
-fn attack<M: Medium>(args: &Args, medium: impl Fn(&Args) -> Result<M, BoxError>) -> Result<(), BoxError> {
+fn attack(args: &Args) -> Result<(), BoxError> {
     let mut random = Random::new(args.seed()?);
     let acks = args.needed_path("acks")?;
     let voice = Arc::new(voice(&acks, args.is_set("pipe"))?);
