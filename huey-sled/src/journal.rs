@@ -71,7 +71,7 @@ impl SledLog {
         self.barrier
             .turn_to(volume.path())
             .map_err(|error| self.site.failed("a volume could not be opened", &error))?;
-        self.volumes.get_mut().push(volume);
+        self.volumes.get_mut().push(volume, self.site.seals);
         self.is_worn = false;
         Ok(())
     }
@@ -106,8 +106,9 @@ impl Volumes {
     }
 
     /// Adds the newest. The last one before it is opened again once something in it is read.
-    fn push(&mut self, volume: Volume) {
-        if let Some(last) = self.all.back_mut() {
+    fn push(&mut self, volume: Volume, seals: bool) {
+        // sled syncs its file when it is closed.
+        if let Some(last) = self.all.back_mut().filter(|_| seals) {
             last.close();
         }
         self.all.push_back(volume);

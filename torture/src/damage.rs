@@ -1,6 +1,9 @@
 //! Damage: every file of a queue's folder is changed in many ways, one at a time, and the queue is looked at, exported and
 //! opened in a process of its own. It may refuse, or work with all that it had; what it lost it must have named, unless that
 //! was younger than the mark of a queue that was killed.
+//!
+//! The queue has several volumes, and the table tells the oldest and the newest from those between. Each whole volume is
+//! taken away as well, filled with another one's files, and given another number.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,13 +17,17 @@ use huey::{BoxError, Huey, JobId, Sled, task};
 
 use crate::args::Args;
 use crate::child::{Process, arguments};
+use crate::images::copy;
 use crate::report::Report;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Jobs before the mark of a base, and behind it.
-const JOBS: (u64, u64) = (300, 60);
+const JOBS: (u64, u64) = (500, 60);
 /// What is done to a file.
 const KINDS: [&str; 6] = ["bit", "bytes", "zeros", "cut", "foreign", "gone"];
+/// What is done to a whole volume.
+const VOLUME_KINDS: [&str; 3] = ["gone", "foreign", "renamed"];
+const VOLUME: &str = "volume.";
 /// What may come of it.
 const ENDS: [&str; 7] = ["right", "error", "reported", "young", "unreported", "panic", "hang"];
 
@@ -30,8 +37,11 @@ fn kept(n: u64, load: Vec<u8>) -> Option<u64> {
     (load == load_of(n)).then_some(n)
 }
 
+/// Some large ones fill the volumes.
 fn load_of(n: u64) -> Vec<u8> {
-    (0..n * 37 % 3_000).map(|at| u8::try_from((n + at) % 251).unwrap_or(0)).collect()
+    (0..n * 3_701 % if n.is_multiple_of(3) { 3_000 } else { 80_000 })
+        .map(|at| u8::try_from((n + at) % 251).unwrap_or(0))
+        .collect()
 }
 
 pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
@@ -42,51 +52,108 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let work = args.work()?;
     println!("seed {seed}, {corruptions} corruptions of every file, in {}", work.display());
     let mut report = Report::new();
-    let mut bad = 0;
     for closed in [true, false] {
         let base = if closed { "closed" } else { "killed" };
         let folder = work.join(base);
         make(&folder, closed)?;
-        let mut table: BTreeMap<(String, &str), [u64; ENDS.len()]> = BTreeMap::new();
-        for name in files(&folder)? {
-            if only.as_ref().is_some_and(|only| *only != Path::new(&name)) {
-                continue;
-            }
-            for number in 0..corruptions {
-                let kind = KINDS.get(number % KINDS.len()).copied().unwrap_or("bit");
-                let copy = work.join("copy");
-                copy_all(&folder, &copy)?;
-                corrupt(&copy.join(&name), kind, &mut random)?;
-                let (end, said) = look(&copy)?;
-                let shown = if name.starts_with("snap.") { "snap" } else { &name };
-                let at = ENDS.iter().position(|known| *known == end).unwrap_or(0);
-                if let Some(count) = table.entry((shown.to_owned(), kind)).or_default().get_mut(at) {
-                    *count += 1;
-                }
-                report.add(&format!("{base}_{end}"), 1);
-                let lost = matches!(end, "unreported" | "panic" | "hang") || (closed && end == "young");
-                let missed = said.iter().any(|line| line == "verify missed");
-                report.add("verify_missed", u64::from(missed));
-                if lost || missed {
-                    bad += 1;
-                    let kept = work.join(format!("found-{bad}"));
-                    fs::rename(&copy, &kept)?;
-                    println!("{base} {name} {kind}: {end}, {said:?}, in {}", kept.display());
-                }
-                let _ = fs::remove_dir_all(&copy);
+        let volumes = volumes(&folder)?;
+        println!("{base}: {} volumes", volumes.len());
+        if volumes.len() < 3 {
+            return Err("the queue to be damaged has no volume between its oldest and its newest".into());
+        }
+        let mut attack = Attack { work: &work, folder, closed, base, report: &mut report, table: BTreeMap::new() };
+        let mut names = Vec::new();
+        files(&attack.folder, "", &mut names)?;
+        let of_volumes = volumes.iter().flat_map(|name| VOLUME_KINDS.map(|kind| (name, kind)));
+        let of_files =
+            names.iter().flat_map(|name| KINDS.iter().cycle().take(corruptions).map(move |kind| (name, *kind)));
+        for (name, kind) in of_volumes.chain(of_files) {
+            let shown = shown(&volumes, name);
+            if only.as_ref().is_none_or(|only| *only == Path::new(name) || *only == Path::new(&shown)) {
+                attack.damage(name, shown, kind, &mut random)?;
             }
         }
         println!("{base}: {}", ENDS.join(" "));
-        for ((name, kind), ends) in &table {
+        for ((name, kind), ends) in &attack.table {
             println!("{base} {name} {kind}: {}", ends.map(|end| end.to_string()).join(" "));
         }
     }
-    report.add("bad", bad);
+    let bad = report.get("bad");
     report.publish(args)?;
-    if bad == 0 {
+    if bad == 0.0 {
         fs::remove_dir_all(work)?;
     }
-    Ok(bad == 0)
+    Ok(bad == 0.0)
+}
+
+/// What is done to one queue.
+struct Attack<'a> {
+    work: &'a Path,
+    folder: PathBuf,
+    closed: bool,
+    base: &'static str,
+    report: &'a mut Report,
+    /// How often what was done to a file ended how.
+    table: BTreeMap<(String, &'static str), [u64; ENDS.len()]>,
+}
+
+impl Attack<'_> {
+    /// Damages a copy, and looks at it.
+    fn damage(&mut self, name: &str, shown: String, kind: &'static str, random: &mut Random) -> Result<(), BoxError> {
+        let damaged = self.work.join("copy");
+        copy(&self.folder, &damaged)?;
+        fs::copy(listed(&self.folder), listed(&damaged))?;
+        if name.starts_with(VOLUME) && !name.contains('/') {
+            corrupt_volume(&damaged, name, kind, random)?;
+        } else {
+            corrupt(&damaged.join(name), kind, random)?;
+        }
+        let (end, said) = look(&damaged)?;
+        let at = ENDS.iter().position(|known| *known == end).unwrap_or(0);
+        if let Some(count) = self.table.entry((shown, kind)).or_default().get_mut(at) {
+            *count += 1;
+        }
+        self.report.add(&format!("{}_{end}", self.base), 1);
+        let lost = matches!(end, "unreported" | "panic" | "hang") || (self.closed && end == "young");
+        let missed = said.iter().any(|line| line == "verify missed");
+        self.report.add("verify_missed", u64::from(missed));
+        self.report.add("bad", u64::from(lost || missed));
+        if lost || missed {
+            let kept = self.work.join(format!("found-{}", self.report.get("bad")));
+            fs::rename(&damaged, &kept)?;
+            fs::rename(listed(&damaged), listed(&kept))?;
+            println!("{} {name} {kind}: {end}, {said:?}, in {}", self.base, kept.display());
+        } else {
+            fs::remove_dir_all(&damaged)?;
+        }
+        Ok(())
+    }
+}
+
+/// The folders of volumes, oldest first.
+fn volumes(folder: &Path) -> Result<Vec<String>, BoxError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(VOLUME) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// What stands for a name in the table: which volume of a kind it is in, and what kind of file it is.
+fn shown(volumes: &[String], name: &str) -> String {
+    let (folder, file) = name.split_once('/').unwrap_or((name, ""));
+    let Some(at) = volumes.iter().position(|volume| volume == folder) else { return name.to_owned() };
+    let volume = match at {
+        0 => "oldest",
+        _ if at + 1 == volumes.len() => "newest",
+        _ => "middle",
+    };
+    let file = if file.starts_with("snap.") { "snap" } else { file };
+    format!("{volume}/{file}")
 }
 
 /// A queue whose mark lies behind the first jobs and, if it was killed, before the others.
@@ -212,25 +279,37 @@ fn used(folder: &Path) -> &'static str {
     }
 }
 
-/// The names of the files in a folder.
-fn files(folder: &Path) -> Result<Vec<String>, BoxError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+/// The files below a folder, by their paths from there.
+fn files(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), BoxError> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            files(&entry.path(), &format!("{name}/"), names)?;
+        } else {
+            names.push(name);
         }
     }
-    names.sort();
-    Ok(names)
+    Ok(())
 }
 
-fn copy_all(folder: &Path, to: &Path) -> Result<(), BoxError> {
-    fs::create_dir_all(to.join("blobs"))?;
-    for name in files(folder)? {
-        fs::copy(folder.join(&name), to.join(&name))?;
+/// Changes a whole volume: it is gone, or has the files of another one, or the number of its second entry.
+fn corrupt_volume(folder: &Path, name: &str, kind: &str, random: &mut Random) -> Result<(), BoxError> {
+    let volume = folder.join(name);
+    match kind {
+        "renamed" => {
+            let first: u64 = name.strip_prefix(VOLUME).ok_or("no volume has that name")?.parse()?;
+            fs::rename(volume, folder.join(format!("{VOLUME}{:020}", first + 1)))?;
+        }
+        "foreign" => {
+            let mut others = volumes(folder)?;
+            others.retain(|other| other != name);
+            fs::remove_dir_all(&volume)?;
+            copy(&folder.join(random.pick(&others)), &volume)?;
+        }
+        _ => fs::remove_dir_all(volume)?,
     }
-    fs::copy(listed(folder), listed(to))?;
     Ok(())
 }
 

@@ -366,7 +366,9 @@ mod tests {
     }
 
     fn take(disk: &mut Disk, records: &[(Kind, &str, u64, &[u8])]) {
-        records.iter().for_each(|(kind, name, number, data)| disk.apply(record(*kind, name, *number, data)));
+        for (kind, name, number, data) in records {
+            disk.apply(record(*kind, name, *number, data));
+        }
     }
 
     /// A sync from its beginning to its end.
@@ -426,7 +428,9 @@ mod tests {
     fn renamed() -> Disk {
         let mut disk =
             disk(&[(Kind::Folder, "one", 0, b""), (Kind::Create, "one/f", 0, b""), (Kind::Write, "one/f", 0, b"1")]);
-        ["one/f", "one", ""].iter().for_each(|name| sync(&mut disk, name));
+        for name in ["one/f", "one", ""] {
+            sync(&mut disk, name);
+        }
         take(&mut disk, &[(Kind::SyncBegins, "one/f", 7, b""), (Kind::Rename, "one", 0, b"two")]);
         disk
     }

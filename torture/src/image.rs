@@ -37,7 +37,9 @@ pub(crate) fn write(disk: &Disk, folder: &Path, model: Model, random: &mut Rando
         // How many of each folder may still arrive.
         let mut rest: BTreeMap<usize, usize> = BTreeMap::new();
         disk.pending.iter().for_each(|(_, naming)| *rest.entry(naming.folder()).or_default() += 1);
-        rest.values_mut().for_each(|many| *many = random.below(*many + 1));
+        for many in rest.values_mut() {
+            *many = random.below(*many + 1);
+        }
         for (_, naming) in &disk.pending {
             if let Some(many @ 1..) = rest.get_mut(&naming.folder()) {
                 *many -= 1;

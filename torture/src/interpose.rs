@@ -389,7 +389,9 @@ mod tests {
         let removed = |record: &&crate::record::Record| record.kind == Kind::Remove;
         let removed: Vec<_> = records.iter().filter(removed).map(|record| record.name.as_str()).collect();
         assert_eq!(removed, ["there/in/f", "there/in", "there", "empty"]);
-        records.into_iter().for_each(|record| disk.apply(record));
+        for record in records {
+            disk.apply(record);
+        }
         assert_eq!(disk.differs_from(&root).expect("a comparison"), None);
 
         // Who has no name any more writes on, and nobody will know.
