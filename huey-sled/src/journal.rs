@@ -225,7 +225,23 @@ impl Log for SledLog {
 
     fn scan(&self, each: &mut dyn FnMut(u64, &[u8]) -> Result<(), LogError>) -> Result<(), LogError> {
         let mut volumes = self.volumes.borrow_mut();
-        (0..volumes.all.len()).try_for_each(|at| volumes.at(&self.site, at, |volume| volume.scan(self.first, each)))
+        (0..volumes.all.len()).try_for_each(|at| {
+            let next = volumes.all.get(at + 1).map_or(u64::MAX, |next| next.first);
+            volumes.at(&self.site, at, |volume| {
+                let (first, path) = (volume.first, volume.path().to_owned());
+                volume.scan(self.first, &mut |sequence, entry| {
+                    // By its name an entry is looked for.
+                    if !(first..next).contains(&sequence) {
+                        let shown = self.site.shown(&path);
+                        return Err(LogError::damaged(format!(
+                            "{} holds entry {sequence}, which its name does not allow",
+                            shown.display()
+                        )));
+                    }
+                    each(sequence, entry)
+                })
+            })
+        })
     }
 
     fn free_space(&self) -> Option<u64> {

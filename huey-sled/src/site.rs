@@ -35,7 +35,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// The name of a volume's folder, for messages.
-    fn shown(&self, volume: &Path) -> PathBuf {
+    pub(crate) fn shown(&self, volume: &Path) -> PathBuf {
         volume.file_name().map_or_else(|| self.shown.clone(), |name| self.shown.join(name))
     }
 

@@ -180,3 +180,15 @@ fn the_space_left_is_that_of_the_disk() {
     let free = folder.medium().open().unwrap().free_space().unwrap();
     assert!(free > 0 && free < 1 << 60, "{free} bytes");
 }
+
+#[test]
+fn a_volume_under_another_name_is_noticed() {
+    for to in ["volume.00000000000000000002", "volume.09999999999999999999"] {
+        let folder = Folder::new("renamed");
+        append(&mut folder.medium().open().unwrap(), 1, 9_000);
+        std::fs::rename(folder.volumes().remove(0), folder.file(to)).unwrap();
+        let log = folder.medium().open().unwrap();
+        let error = log.scan(&mut |_, _| Ok(())).unwrap_err();
+        assert!(error.damaged && error.message.contains("which its name does not allow"), "{error}");
+    }
+}
