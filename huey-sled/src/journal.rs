@@ -24,8 +24,9 @@ pub struct SledLog {
     site: Site,
     volumes: RefCell<Volumes>,
     barrier: Arc<FileBarrier>,
-    /// The oldest and the newest entry; the newest is below the oldest if there is none.
+    /// Entries below it were removed.
     first: u64,
+    /// The newest entry.
     last: u64,
     /// Whether the newest volume takes no further entries: something in it was overwritten, so that sled may write over
     /// what that has freed.
@@ -48,8 +49,7 @@ impl SledLog {
         if all.is_empty() {
             all.push_back(Volume::create(&site, 1)?);
         }
-        let (first, mut last) = (all.front().map_or(1, |volume| volume.first), 0);
-        let mut newest = None;
+        let (mut last, mut newest) = (0, None);
         if let Some(volume) = all.back_mut() {
             volume.open(&site)?;
             volume.settle_names(&site)?;
@@ -58,7 +58,7 @@ impl SledLog {
         }
         let barrier = newest.ok_or_else(|| LogError::failed("there is no volume"))?;
         let volumes = RefCell::new(Volumes { all, open: Vec::new() });
-        Ok(Self { site, volumes, barrier: Arc::new(barrier), first, last, is_worn: false })
+        Ok(Self { site, volumes, barrier: Arc::new(barrier), first: 0, last, is_worn: false })
     }
 
     /// Makes the newest volume durable, and begins one that begins with the entry `first`.
