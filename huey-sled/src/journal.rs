@@ -67,6 +67,11 @@ impl SledLog {
             self.flush()?;
             self.barrier.sync()?;
         }
+        // One that begins there already holds nothing any more.
+        let volumes = self.volumes.get_mut();
+        if let Some(empty) = volumes.all.pop_back_if(|newest| newest.first >= first) {
+            empty.remove(&self.site)?;
+        }
         let volume = Volume::create(&self.site, first)?;
         self.barrier
             .turn_to(volume.path())

@@ -122,6 +122,22 @@ fn an_end_that_is_taken_back_may_reach_into_older_volumes() {
 }
 
 #[test]
+fn all_that_a_volume_holds_may_be_taken_back() {
+    let folder = Folder::new("emptied");
+    let mut log = folder.medium().open().unwrap();
+    for _ in 0..2 {
+        append(&mut log, 1, 5);
+        for sequence in (1..=5).rev() {
+            log.remove_newest(sequence).unwrap();
+        }
+        assert_eq!(bounds(&log), None);
+    }
+    append(&mut log, 1, 5);
+    drop(log);
+    assert_eq!(bounds(&folder.medium().open().unwrap()), Some((1, 5)));
+}
+
+#[test]
 fn entries_are_written_anew_wherever_they_are() {
     let folder = Folder::new("anew");
     {
