@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use huey::testing::Random;
@@ -22,7 +23,7 @@ use crate::report::Report;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Jobs before the mark of a base, and behind it.
-const JOBS: (u64, u64) = (500, 60);
+const JOBS: (u64, u64) = (250, 50);
 /// What is done to a file.
 const KINDS: [&str; 6] = ["bit", "bytes", "zeros", "cut", "foreign", "gone"];
 /// What is done to a whole volume.
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let corruptions: usize = args.number("corruptions", 500)?;
     let only = args.path("file");
     let work = args.work()?;
-    println!("seed {seed}, {corruptions} corruptions of every file, in {}", work.display());
+    println!("seed {seed}, {corruptions} corruptions of every kind of file, in {}", work.display());
     let mut report = Report::new();
     for closed in [true, false] {
         let base = if closed { "closed" } else { "killed" };
@@ -61,70 +62,124 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
         if volumes.len() < 3 {
             return Err("the queue to be damaged has no volume between its oldest and its newest".into());
         }
-        let mut attack = Attack { work: &work, folder, closed, base, report: &mut report, table: BTreeMap::new() };
-        let mut names = Vec::new();
-        files(&attack.folder, "", &mut names)?;
-        let of_volumes = volumes.iter().flat_map(|name| VOLUME_KINDS.map(|kind| (name, kind)));
-        let of_files =
-            names.iter().flat_map(|name| KINDS.iter().cycle().take(corruptions).map(move |kind| (name, *kind)));
-        for (name, kind) in of_volumes.chain(of_files) {
-            let shown = shown(&volumes, name);
-            if only.as_ref().is_none_or(|only| *only == Path::new(name) || *only == Path::new(&shown)) {
-                attack.damage(name, shown, kind, &mut random)?;
-            }
-        }
+        let mut harms = harms(&folder, &volumes, corruptions, &mut random)?;
+        harms.retain(|harm| only.as_ref().is_none_or(|only| *only == harm.path || *only == Path::new(&harm.shown)));
+        let attack = Attack { work: &work, folder, closed, base, left: Mutex::new(harms), found: Mutex::default() };
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        std::thread::scope(|scope| {
+            let attack = &attack;
+            let all: Vec<_> = (0..threads).map(|number| scope.spawn(move || attack.go(number))).collect();
+            all.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })?;
+        let found = attack.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         println!("{base}: {}", ENDS.join(" "));
-        for ((name, kind), ends) in &attack.table {
+        for ((name, kind), ends) in &found.table {
             println!("{base} {name} {kind}: {}", ends.map(|end| end.to_string()).join(" "));
         }
+        for (key, many) in found.counts {
+            report.add(&key, many);
+        }
     }
-    let bad = report.get("bad");
     report.publish(args)?;
-    if bad == 0.0 {
+    let clean = report.get("bad") == 0.0;
+    if clean {
         fs::remove_dir_all(work)?;
     }
-    Ok(bad == 0.0)
+    Ok(clean)
 }
 
-/// What is done to one queue.
+/// What is done to a copy.
+struct Harm {
+    path: PathBuf,
+    /// What stands for its name in the table.
+    shown: String,
+    kind: &'static str,
+    random: Random,
+}
+
+/// All that is done to a queue, the last first: so many things to each kind of file, wherever there is one.
+fn harms(folder: &Path, volumes: &[String], corruptions: usize, random: &mut Random) -> Result<Vec<Harm>, BoxError> {
+    let mut names = Vec::new();
+    files(folder, "", &mut names)?;
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in names {
+        rows.entry(shown(volumes, &name)).or_default().push(name);
+    }
+    let mut harms = Vec::new();
+    let mut add = |name: &String, shown: String, kind| {
+        harms.push(Harm { path: name.into(), shown, kind, random: Random::new(random.number()) });
+    };
+    for (row, names) in &rows {
+        for number in 0..corruptions {
+            let name = names.get(number / KINDS.len() % names.len()).unwrap_or(row);
+            add(name, row.clone(), KINDS.get(number % KINDS.len()).unwrap_or(&"bit"));
+        }
+    }
+    for volume in volumes {
+        VOLUME_KINDS.into_iter().for_each(|kind| add(volume, shown(volumes, volume), kind));
+    }
+    Ok(harms)
+}
+
+/// What is done to one queue, by several threads.
 struct Attack<'a> {
     work: &'a Path,
     folder: PathBuf,
     closed: bool,
     base: &'static str,
-    report: &'a mut Report,
-    /// How often what was done to a file ended how.
+    left: Mutex<Vec<Harm>>,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    /// How often what was done to a kind of file ended how.
     table: BTreeMap<(String, &'static str), [u64; ENDS.len()]>,
+    counts: BTreeMap<String, u64>,
+    bad: u64,
 }
 
 impl Attack<'_> {
+    fn go(&self, thread: usize) -> Result<(), BoxError> {
+        let copy = self.work.join(format!("copy-{thread}"));
+        loop {
+            let next = self.left.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(harm) = next else { return Ok(()) };
+            self.damage(&copy, harm)?;
+        }
+    }
+
     /// Damages a copy, and looks at it.
-    fn damage(&mut self, name: &str, shown: String, kind: &'static str, random: &mut Random) -> Result<(), BoxError> {
-        let damaged = self.work.join("copy");
-        copy(&self.folder, &damaged)?;
-        fs::copy(listed(&self.folder), listed(&damaged))?;
-        if name.starts_with(VOLUME) && !name.contains('/') {
-            corrupt_volume(&damaged, name, kind, random)?;
+    fn damage(&self, damaged: &Path, mut harm: Harm) -> Result<(), BoxError> {
+        copy(&self.folder, damaged)?;
+        fs::copy(listed(&self.folder), listed(damaged))?;
+        let file = damaged.join(&harm.path);
+        if file.is_dir() {
+            corrupt_volume(damaged, &file, harm.kind, &mut harm.random)?;
         } else {
-            corrupt(&damaged.join(name), kind, random)?;
+            corrupt(&file, harm.kind, &mut harm.random)?;
         }
-        let (end, said) = look(&damaged)?;
-        let at = ENDS.iter().position(|known| *known == end).unwrap_or(0);
-        if let Some(count) = self.table.entry((shown, kind)).or_default().get_mut(at) {
-            *count += 1;
-        }
-        self.report.add(&format!("{}_{end}", self.base), 1);
+        let (end, said) = look(damaged)?;
         let lost = matches!(end, "unreported" | "panic" | "hang") || (self.closed && end == "young");
         let missed = said.iter().any(|line| line == "verify missed");
-        self.report.add("verify_missed", u64::from(missed));
-        self.report.add("bad", u64::from(lost || missed));
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = ENDS.iter().position(|known| *known == end).unwrap_or(0);
+        if let Some(count) = found.table.entry((harm.shown, harm.kind)).or_default().get_mut(at) {
+            *count += 1;
+        }
+        *found.counts.entry(format!("{}_{end}", self.base)).or_default() += 1;
+        *found.counts.entry("verify_missed".to_owned()).or_default() += u64::from(missed);
+        *found.counts.entry("bad".to_owned()).or_default() += u64::from(lost || missed);
         if lost || missed {
-            let kept = self.work.join(format!("found-{}", self.report.get("bad")));
-            fs::rename(&damaged, &kept)?;
-            fs::rename(listed(&damaged), listed(&kept))?;
-            println!("{} {name} {kind}: {end}, {said:?}, in {}", self.base, kept.display());
+            found.bad += 1;
+            let kept = self.work.join(format!("found-{}-{}", self.base, found.bad));
+            fs::rename(damaged, &kept)?;
+            fs::rename(listed(damaged), listed(&kept))?;
+            let name = harm.path.display();
+            println!("{} {name} {}: {end}, {said:?}, in {}", self.base, harm.kind, kept.display());
         } else {
-            fs::remove_dir_all(&damaged)?;
+            drop(found);
+            fs::remove_dir_all(damaged)?;
         }
         Ok(())
     }
@@ -295,18 +350,18 @@ fn files(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), Box
 }
 
 /// Changes a whole volume: it is gone, or has the files of another one, or the number of its second entry.
-fn corrupt_volume(folder: &Path, name: &str, kind: &str, random: &mut Random) -> Result<(), BoxError> {
-    let volume = folder.join(name);
+fn corrupt_volume(folder: &Path, volume: &Path, kind: &str, random: &mut Random) -> Result<(), BoxError> {
     match kind {
         "renamed" => {
-            let first: u64 = name.strip_prefix(VOLUME).ok_or("no volume has that name")?.parse()?;
-            fs::rename(volume, folder.join(format!("{VOLUME}{:020}", first + 1)))?;
+            let number = volume.extension().and_then(|number| number.to_str()).ok_or("no volume has that name")?;
+            let next = number.parse::<u64>()? + 1;
+            fs::rename(volume, folder.join(format!("{VOLUME}{next:020}")))?;
         }
         "foreign" => {
             let mut others = volumes(folder)?;
-            others.retain(|other| other != name);
-            fs::remove_dir_all(&volume)?;
-            copy(&folder.join(random.pick(&others)), &volume)?;
+            others.retain(|other| !volume.ends_with(other));
+            fs::remove_dir_all(volume)?;
+            copy(&folder.join(random.pick(&others)), volume)?;
         }
         _ => fs::remove_dir_all(volume)?,
     }
