@@ -199,7 +199,8 @@ fn name_format(folder: &Path, text: &str) -> io::Result<()> {
     let mut file = create_private(&folder.join(FORMAT_FILE))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    sync_folder(folder)
+    sync_folder(folder)?;
+    sync_parent(&folder.canonicalize()?)
 }
 
 /// Creates a file for its owner alone, or empties the one that is there.

@@ -116,7 +116,9 @@ fn harms(folder: &Path, volumes: &[String], corruptions: usize, random: &mut Ran
         }
     }
     for volume in volumes {
-        VOLUME_KINDS.into_iter().for_each(|kind| add(volume, shown(volumes, volume), kind));
+        for kind in VOLUME_KINDS {
+            add(volume, shown(volumes, volume), kind);
+        }
     }
     Ok(harms)
 }
