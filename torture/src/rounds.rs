@@ -73,6 +73,8 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let (jobs, round): (u64, u64) = (args.number("jobs", 5_000_000)?, args.number("round", 500_000)?);
     let scheduled: u64 = args.number("scheduled", 100_000)?;
     let keeping = Keeping::of(args)?;
+    // A round begins so many seconds after the last one, so that what is kept for a time is as much at the end of each.
+    let every: u64 = args.number("every", 0)?;
     let work = args.work()?;
     let folder = work.join("queue");
     let rounds = (jobs / round.max(1)).max(2);
@@ -89,6 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
             ("scheduled", scheduled),
             ("results", keeping.results),
             ("kept", keeping.seconds),
+            ("every", every),
             ("first", first),
             ("last", last),
             ("rounds", rounds),
@@ -195,8 +198,10 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
             return Err("jobs are missing".into());
         }
     }
+    let every = Duration::from_secs(number("every")?);
     let (written_before, base) = (written()?, resident()?);
     for number in first..=last {
+        let round_begun = Instant::now();
         let begun = Instant::now();
         if number == 1 || number > first {
             enqueue(&huey, number * round, round)?;
@@ -222,6 +227,7 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
                 bytes_each(memory - base, results)
             );
         }
+        std::thread::sleep(every.saturating_sub(round_begun.elapsed()));
     }
     if last < rounds {
         enqueue(&huey, (last + 1) * round, round)?;
