@@ -170,7 +170,7 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start), and when the storage cannot answer.
+    /// As [`start`](Self::start), and when the storage cannot answer, or cannot read a job that is to run.
     pub fn run_until_idle(self) -> Result<()> {
         let handle = self.start()?;
         handle.wait_idle()?;

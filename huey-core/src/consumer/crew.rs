@@ -227,7 +227,11 @@ impl Crew {
         let claimed = self.claim_now(queues, tasks, most, many);
         match &claimed {
             Ok(_) => self.executor.trouble.over(),
-            Err(error) => self.executor.note_trouble(error),
+            Err(error) => {
+                self.executor.note_trouble(error);
+                // Whoever waits for the end of all jobs waits for nothing if they cannot be read.
+                self.executor.storage.wake();
+            }
         }
         self.change(|attempts| attempts.claiming -= 1);
         claimed

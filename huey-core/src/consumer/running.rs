@@ -114,7 +114,7 @@ impl ConsumerHandle {
     ///
     /// # Errors
     ///
-    /// When the storage cannot answer.
+    /// When the storage cannot answer, or cannot read a job that is to run ([`Error::is_damaged`]).
     pub fn wait_idle(&self) -> Result<()> {
         self.process.check()?;
         let Some(crew) = &self.crew else { return Ok(()) };
@@ -133,6 +133,9 @@ impl ConsumerHandle {
                     return Ok(());
                 }
                 continue;
+            }
+            if let Some(damage) = crew.executor.trouble.damage() {
+                return Err(Error::damaged(damage));
             }
             // What happened since the version seen last ends this wait at once.
             seen = storage.wait(seen, Timestamp::MAX);

@@ -32,6 +32,8 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     // What was parked for want of a task may fit now.
     let tasks = executor.registry.names().map(str::to_owned).collect();
     executor.storage.commit(Transition::Unpark { tasks }, how)?;
+    // What failed an earlier consumer is to be tried again.
+    executor.trouble.over();
 
     let mut async_tasks = if cfg!(feature = "tokio") { executor.registry.async_names() } else { Vec::new() };
     if workers == 0 && async_limit > 0 {

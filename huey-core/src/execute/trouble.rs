@@ -11,11 +11,14 @@ use crate::time::Timestamp;
 pub(crate) struct Trouble {
     last: Mutex<Option<(Timestamp, String)>>,
     fails: AtomicBool,
+    /// Whether what is stored is the reason, so that trying again will not help.
+    is_damage: AtomicBool,
 }
 
 impl Trouble {
     pub(crate) fn note(&self, at: Timestamp, error: &StorageError) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error.to_string()));
+        self.is_damage.store(matches!(error, StorageError::Damaged(_)), Ordering::SeqCst);
         self.fails.store(true, Ordering::SeqCst);
     }
 
@@ -24,6 +27,12 @@ impl Trouble {
         if self.fails.load(Ordering::Relaxed) {
             self.fails.store(false, Ordering::SeqCst);
         }
+    }
+
+    /// Why nothing will be done any more.
+    pub(crate) fn damage(&self) -> Option<String> {
+        let (last, fails) = self.last();
+        last.filter(|_| fails && self.is_damage.load(Ordering::SeqCst)).map(|(_, error)| error)
     }
 
     /// The last error and when, and whether nothing could be done since.
