@@ -274,16 +274,22 @@ fn enqueue(huey: &Huey, first: u64, many: u64) -> Result<()> {
     })
 }
 
-/// What the folder takes on the disk, in MiB.
+/// What the folder takes on the disk, in MiB. What is removed meanwhile takes nothing.
 pub(crate) fn used(folder: &Path) -> io::Result<f64> {
+    fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+        match found {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        }
+    }
     let mut sum = 0.0;
-    for entry in fs::read_dir(folder)? {
+    for entry in unless_gone(fs::read_dir(folder))?.into_iter().flatten() {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             sum += used(&entry.path())?;
-        } else {
+        } else if let Some(file) = unless_gone(entry.metadata())? {
             #[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
-            let bytes = (entry.metadata()?.blocks() * 512) as f64;
+            let bytes = (file.blocks() * 512) as f64;
             sum += bytes / MIB;
         }
     }
