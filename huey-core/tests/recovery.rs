@@ -182,6 +182,31 @@ fn a_bulk_over_many_entries_is_there_whole_or_not_at_all() {
 }
 
 #[test]
+fn the_barrier_by_volume_saves_what_was_synced_before() {
+    let lost_with = |reuse_after| {
+        let mut lost = 0;
+        for seed in 0..12 {
+            let disk = SimDisk::new(seed);
+            disk.reuse_after(reuse_after);
+            let (storage, inspector) = open(&disk);
+            let all = jobs(&*storage, 1, 10);
+            storage.commit(enqueue(&all), SYNCED).unwrap();
+            for at in 0..100 + seed * 3 {
+                storage.commit(write(&format!("key {at}"), 5_000), RELAXED).unwrap();
+            }
+            disk.power_cut();
+            drop((storage, inspector));
+            let there =
+                inspected(disk.medium(), options()).is_ok_and(|(storage, _)| state(&*storage, all[0].id).is_some());
+            lost += usize::from(!there);
+        }
+        lost
+    };
+    assert_eq!(lost_with(BARRIER), 0);
+    assert!(lost_with(BARRIER / 8) > 0, "without the barrier something is lost, so that this test can fail");
+}
+
+#[test]
 fn a_journal_that_ends_below_its_mark_is_damage() {
     let disk = SimDisk::new(6);
     let (storage, inspector) = open(&disk);

@@ -295,15 +295,23 @@ pub(crate) fn remove_volume(folder: &Path, volume: &Path, first: u64) -> io::Res
     let gone = folder.join(format!("{GONE}{first:020}"));
     fs::rename(volume, &gone)?;
     sync_folder(folder)?;
-    if let Err(error) = fs::remove_dir_all(&gone) {
-        tracing::warn!(folder = %gone.display(), %error, "what is left of a volume could not be removed");
-    }
+    remove_rest(&gone);
     Ok(())
 }
 
 /// Removes what is left of volumes whose removal a kill cut short.
 pub(crate) fn remove_gone(folder: &Path) -> io::Result<()> {
-    named(folder, |name| name.starts_with(GONE))?.into_iter().try_for_each(fs::remove_dir_all)
+    for gone in named(folder, |name| name.starts_with(GONE))? {
+        remove_rest(&gone);
+    }
+    Ok(())
+}
+
+/// Its entries are gone already, and only its space is not.
+fn remove_rest(gone: &Path) {
+    if let Err(error) = fs::remove_dir_all(gone) {
+        tracing::warn!(folder = %gone.display(), %error, "what is left of a volume could not be removed");
+    }
 }
 
 /// After sled has opened: its files are for their owner alone, and durable under their names.
@@ -322,6 +330,16 @@ pub(crate) fn settle_volume(volume: &Path) -> io::Result<()> {
     }
     sync_folder(&volume.join("blobs"))?;
     sync_folder(volume)
+}
+
+/// Makes what the system holds of a volume durable.
+pub(crate) fn sync_volume(volume: &Path) -> io::Result<()> {
+    match File::options().write(true).open(volume.join("db")) {
+        Ok(file) => file.sync_data(),
+        // Whoever reads it will tell.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// sled's own files in a volume.

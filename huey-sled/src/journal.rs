@@ -28,9 +28,6 @@ pub struct SledLog {
     first: u64,
     /// The newest entry.
     last: u64,
-    /// Whether the newest volume takes no further entries: something in it was overwritten, so that sled may write over
-    /// what that has freed.
-    is_worn: bool,
 }
 
 /// All volumes, the oldest first. There is always one.
@@ -50,6 +47,9 @@ impl SledLog {
             all.push_back(Volume::create(&site, 1)?);
         }
         let (mut last, mut newest) = (0, None);
+        // A life that ended while it wrote something anew may have left it to the system alone.
+        let older = all.len() - 1;
+        all.iter().take(older).try_for_each(|volume| files::sync_volume(volume.path())).map_err(fault)?;
         if let Some(volume) = all.back_mut() {
             volume.open(&site)?;
             volume.settle_names(&site)?;
@@ -58,7 +58,7 @@ impl SledLog {
         }
         let barrier = newest.ok_or_else(|| LogError::failed("there is no volume"))?;
         let volumes = RefCell::new(Volumes { all, open: Vec::new() });
-        Ok(Self { site, volumes, barrier: Arc::new(barrier), first: 0, last, is_worn: false })
+        Ok(Self { site, volumes, barrier: Arc::new(barrier), first: 0, last })
     }
 
     /// Makes the newest volume durable, and begins one that begins with the entry `first`.
@@ -67,23 +67,16 @@ impl SledLog {
             self.flush()?;
             self.barrier.sync()?;
         }
-        // One that begins there already holds nothing any more.
-        let volumes = self.volumes.get_mut();
-        if let Some(empty) = volumes.all.pop_back_if(|newest| newest.first >= first) {
-            empty.remove(&self.site)?;
-        }
         let volume = Volume::create(&self.site, first)?;
         self.barrier
             .turn_to(volume.path())
             .map_err(|error| self.site.failed("a volume could not be opened", &error))?;
         self.volumes.get_mut().push(volume, self.site.seals);
-        self.is_worn = false;
         Ok(())
     }
 
     /// Puts other bytes in the place of an entry, in whatever volume it is.
     fn overwrite(&mut self, sequence: u64, entry: &[u8]) -> Result<(), LogError> {
-        self.is_worn = true;
         let volumes = self.volumes.get_mut();
         let newest = volumes.newest()?.first;
         volumes.with(&self.site, sequence, |volume| {
@@ -174,7 +167,7 @@ impl Log for SledLog {
         }
         let volumes = self.volumes.get_mut();
         let room = volumes.room();
-        if self.is_worn || volumes.newest()?.bytes >= room {
+        if volumes.newest()?.bytes >= room {
             self.turn(sequence)?;
         }
         self.volumes.get_mut().newest()?.append(sequence, entry)?;

@@ -7,16 +7,20 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Instant;
 
-use huey_core::store::LogError;
+use huey_core::store::{BARRIER, ENTRY_LIMIT, LogError, REWRITE};
 
 use crate::files;
 use crate::handle::{Handle, is_damage, said};
 use crate::lock::{self, FolderLock};
 
-/// sled's pages that are longer than a quarter of it would go to files of their own, which it never syncs; a leaf has up to 16
-/// entries. One such buffer is held for each volume that is open.
-const SEGMENT: usize = 1024 * 1024;
-const _: () = assert!(huey_core::store::ENTRY_LIMIT * 20 < SEGMENT / 4);
+/// sled reuses a segment only after a later one was begun, and writes little more than each entry, but where they are small, or
+/// written anew. With segments of this size, what is written between two syncs stays within one, so that a power cut cannot
+/// lose an entry by what came after it. Fixed when a volume is created; such a buffer is held for each that is open.
+const SEGMENT: usize = 2 * 1024 * 1024;
+const _: () = assert!(BARRIER * 4 <= SEGMENT && REWRITE * 20 <= SEGMENT);
+/// Pages that are longer than a quarter of a segment would go to files of their own, which sled never syncs. A leaf has up to 16
+/// entries.
+const _: () = assert!(ENTRY_LIMIT * 20 < SEGMENT / 4);
 /// What sled takes at least.
 const LEAST_CACHE: u64 = 64 * 1024;
 

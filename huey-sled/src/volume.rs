@@ -4,7 +4,7 @@
 //! the leaf whole after ten changes and when it splits. Entries that only ever come at the end would be written three to four
 //! times, and half of the file would be what nobody needs. So keys are laid out with nothing in them, [`AHEAD`] before
 //! their entries: by the time an entry comes, its leaf has split for the last time, and its eight entries are eight changes.
-//! Each is written once, and nothing of a volume is ever free to be written over.
+//! Each is written once, and next to nothing of a volume is ever free to be written over.
 
 use std::fs;
 use std::io;

@@ -7,12 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::barrier::{lock, panic_text};
 use super::batch::{Batch, View, decode_effect, frame, framed};
-use super::log::{BARRIER, Barrier, Entry, Log, LogError, REWRITE};
+use super::log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, OVERHEAD, REWRITE};
 use super::storage::StorageError;
 use crate::machine::{Effect, Fetch, Place};
 
-/// What a removal of the newest entry counts for: it dirties pages as an append does.
-const REMOVAL: usize = 64;
 /// How many entries are kept at hand. Jobs that were enqueued together are claimed together.
 const CACHED: usize = 8;
 
@@ -147,15 +145,17 @@ impl<L: Log> Journal<L> {
 
     /// Removes the newest entry, part of a batch that a crash cut off.
     pub(crate) fn remove_newest(&mut self) -> Result<(), LogError> {
-        self.spend(REMOVAL, REWRITE)?;
+        self.spend(ENTRY_LIMIT, REWRITE)?;
         self.cache.get_mut().clear();
         self.log.remove_newest(self.last)?;
         self.last -= 1;
         Ok(())
     }
 
-    /// Counts bytes that are about to be written, behind a sync if there would be more than `most` since the last one.
+    /// Counts bytes that are about to be written, behind a sync if there would be more than `most` since the last one: the log
+    /// might otherwise reuse space that what was written before still needs.
     fn spend(&mut self, bytes: usize, most: usize) -> Result<(), LogError> {
+        let bytes = bytes + OVERHEAD;
         // What was written before the first sync counts from the opening.
         let since = self.volume - self.syncer.volume().max(1);
         if since + bytes as u64 > most as u64 {

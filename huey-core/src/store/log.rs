@@ -10,10 +10,13 @@ use crate::task::Durability;
 /// The largest entry, with its header, that a log is asked to append, in bytes.
 pub const ENTRY_LIMIT: usize = 8_000;
 
-/// How many bytes may be appended between two syncs, so that nobody who needs one waits for much more than his own.
-pub const BARRIER: usize = 2 * 1024 * 1024;
+/// How many bytes may be appended between two syncs, [`OVERHEAD`] added for each entry. A log may reuse its space on this ground.
+pub const BARRIER: usize = 512 * 1024;
 
-/// How many bytes are written anew between two syncs.
+/// What an entry counts for beside its bytes.
+pub const OVERHEAD: usize = 256;
+
+/// How many bytes are written anew between two syncs, or taken back.
 pub const REWRITE: usize = 64 * 1024;
 
 /// Why a call of a [`Log`] failed.
@@ -80,7 +83,7 @@ pub trait Log: Send + 'static {
     /// Appends an entry of at most [`ENTRY_LIMIT`] bytes. `sequence` is one above that of the newest entry; or, once
     /// the log was opened again after a failure, that of an entry which is there, and whose same bytes are to be
     /// written anew, because the system may hold them for written though they are not. No more than [`REWRITE`] bytes
-    /// are between two syncs, since a log may reuse the space of what is overwritten.
+    /// are between two syncs.
     ///
     /// # Errors
     ///

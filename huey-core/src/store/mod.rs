@@ -44,7 +44,7 @@ pub use export::{export, verify};
 pub use findings::Findings;
 pub use import::import;
 pub use limit::{Limit, Limited, LimitedBy, Locking};
-pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, REWRITE, Running};
+pub use log::{BARRIER, Barrier, ENTRY_LIMIT, Entry, Log, LogError, Medium, OVERHEAD, REWRITE, Running};
 pub use memory::Memory;
 #[cfg(feature = "testing")]
 pub(crate) use memory::Ram;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::random::Random;
 use super::sim_log::Fault;
-use crate::store::{LogError, REWRITE};
+use crate::store::{BARRIER, LogError, REWRITE};
 
 #[derive(Clone)]
 pub(super) struct Stored {
@@ -18,6 +18,14 @@ pub(super) struct Stored {
 pub(super) enum Change {
     Put(u64, Stored),
     Remove(u64),
+}
+
+/// So many bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Written {
+    pub(super) appended: u64,
+    /// Those of them in the place of others.
+    pub(super) anew: u64,
 }
 
 #[derive(Default)]
@@ -38,12 +46,11 @@ pub(super) struct Disk {
     pub(super) flushed: usize,
     /// How many changes have become durable, ever.
     pub(super) settled: u64,
-    /// Bytes appended ever.
-    pub(super) appended: u64,
-    /// Bytes written anew ever, up to the newest flush, and up to the flush that the last sync covered.
-    pub(super) rewritten: u64,
-    pub(super) flushed_bytes: u64,
-    pub(super) synced_bytes: u64,
+    /// Bytes written ever, up to the newest flush, and up to the flush that the last sync covered.
+    pub(super) written: Written,
+    pub(super) flushed_bytes: Written,
+    pub(super) synced_bytes: Written,
+    pub(super) reuse_after: usize,
     /// Entries that were removed as the oldest and are still where they were.
     pub(super) removed: BTreeMap<u64, Stored>,
     pub(super) content: BTreeMap<u64, Stored>,
@@ -74,10 +81,10 @@ impl Disk {
             pending: Vec::new(),
             flushed: 0,
             settled: 0,
-            appended: 0,
-            rewritten: 0,
-            flushed_bytes: 0,
-            synced_bytes: 0,
+            written: Written::default(),
+            flushed_bytes: Written::default(),
+            synced_bytes: Written::default(),
+            reuse_after: BARRIER,
             removed: BTreeMap::new(),
             content: BTreeMap::new(),
             table: Table::default(),
@@ -147,14 +154,17 @@ impl Disk {
         let kept = least + self.random.below(self.pending.len() - least + 1);
         self.keep(kept);
         if power {
-            if self.rewritten - self.synced_bytes > REWRITE as u64 && self.random.one_in(2) {
+            let since = |written: fn(&Written) -> u64| written(&self.written) - written(&self.synced_bytes);
+            let is_reused =
+                since(|bytes| bytes.appended) > self.reuse_after as u64 || since(|bytes| bytes.anew) > REWRITE as u64;
+            if is_reused && self.random.one_in(2) {
                 self.content.clear();
             }
             self.content.retain(|_, stored| !stored.phantom);
             self.durable = self.content.clone();
             self.pending.clear();
             self.flushed = 0;
-            self.synced_bytes = self.rewritten;
+            self.synced_bytes = self.written;
             self.come_back();
             self.table.lose_some(&mut self.random);
             if self.marks.len() > 1 && self.random.one_in(2) {
@@ -210,9 +220,9 @@ impl Disk {
 
     pub(super) fn change(&mut self, change: Change) {
         if let Change::Put(sequence, stored) = &change {
-            self.appended += stored.bytes.len() as u64;
+            self.written.appended += stored.bytes.len() as u64;
             if self.content.contains_key(sequence) {
-                self.rewritten += stored.bytes.len() as u64;
+                self.written.anew += stored.bytes.len() as u64;
             }
         }
         apply(&mut self.content, &change);
@@ -221,18 +231,18 @@ impl Disk {
 
     pub(super) fn flush(&mut self) {
         self.flushed = self.pending.len();
-        self.flushed_bytes = self.rewritten;
+        self.flushed_bytes = self.written;
     }
 
     /// Makes changes durable, up to the one of that number.
-    pub(super) fn settle(&mut self, upto: u64, bytes: u64) {
+    pub(super) fn settle(&mut self, upto: u64, bytes: Written) {
         let count = usize::try_from(upto.saturating_sub(self.settled)).unwrap_or(usize::MAX).min(self.pending.len());
         for change in self.pending.drain(..count) {
             apply(&mut self.durable, &change);
         }
         self.settled += count as u64;
         self.flushed = self.flushed.saturating_sub(count);
-        self.synced_bytes = self.synced_bytes.max(bytes);
+        self.synced_bytes = bytes;
     }
 
     /// A sync failed: the system holds what it has for clean, and may forget it.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::sim_disk::{Change, Disk, Stored, Table, lock};
 use crate::error::{Error, Result};
 #[cfg(doc)]
-use crate::store::REWRITE;
+use crate::store::{BARRIER, REWRITE};
 use crate::store::{Barrier, Entry, Log, LogError, Medium, Running};
 use crate::task::Durability;
 
@@ -28,8 +28,8 @@ pub enum Fault {
 /// covered and any part of what came later. After a sync that failed, what it should have covered is lost with the
 /// next power cut unless it is appended anew, also if later syncs succeed: Linux calls such pages clean. A kill ends
 /// that memory; what a process leaves that dies between a failed sync and its recovery is not simulated. Once more
-/// than [`REWRITE`] bytes were written anew since the last sync, a power cut may destroy everything: a log may reuse their
-/// space. What was removed from the beginning may be there again after a crash.
+/// than [`BARRIER`] bytes follow the last sync, or more than [`REWRITE`] were written anew, a power cut may destroy
+/// everything: a log may reuse its space. What was removed from the beginning may be there again after a crash.
 ///
 /// ```
 /// use huey_core::store::{Log, Medium};
@@ -113,6 +113,12 @@ impl SimDisk {
         lock(&self.0).free = bytes;
     }
 
+    /// Lets the log reuse space already after so many bytes without a sync: less than [`BARRIER`] shows what the
+    /// barrier by volume is good for.
+    pub fn reuse_after(&self, bytes: usize) {
+        lock(&self.0).reuse_after = bytes;
+    }
+
     /// Whether the process that took `medium` is dead.
     #[must_use]
     pub fn is_dead(&self, medium: &SimMedium) -> bool {
@@ -134,7 +140,7 @@ impl SimDisk {
     /// How many bytes were appended, ever.
     #[must_use]
     pub fn appended(&self) -> u64 {
-        lock(&self.0).appended
+        lock(&self.0).written.appended
     }
 
     /// The oldest entry that a process would see now.

@@ -11,7 +11,7 @@ fn an_unfinished_snapshot_is_removed() {
     let folder = Folder::filled("generating", 50);
     let left = folder.volume_file("snap.00000000000FFFFF.generating");
     fs::write(&left, "half a snapshot").unwrap();
-    let alone = sled::Config::new().path(folder.volume_file("")).segment_size(1024 * 1024).open();
+    let alone = sled::Config::new().path(folder.volume_file("")).segment_size(2 * 1024 * 1024).open();
     assert!(alone.is_err(), "without us sled takes it for a snapshot, so this test shows something");
     drop(alone);
     let log = folder.medium().open().unwrap();
