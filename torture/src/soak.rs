@@ -22,6 +22,8 @@ const TIMES: u32 = 10;
 /// Bytes of a burst of relaxed jobs, at most.
 const BURST: usize = 300_000;
 const SAMPLE: &str = "sample ";
+/// What is in the path of all that is in a volume.
+const VOLUME: &str = "/volume.";
 
 /// What the process takes: memory and disk in MiB, threads and open files by number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,25 +31,38 @@ struct Sample {
     memory: f64,
     disk: f64,
     threads: u64,
+    /// Those of volumes are not among them, since volumes are opened when they are read.
     files: u64,
+    /// Open files of volumes that are more than one for each volume.
+    spare: u64,
 }
 
 impl Sample {
     fn take(folder: &Path) -> Result<Self, BoxError> {
         let status = fs::read_to_string("/proc/self/status")?;
         let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).ok_or("status has no threads")?;
-        let files = fs::read_dir("/proc/self/fd")?.count() as u64;
-        Ok(Self { memory: resident()?, disk: used(folder)?, threads: threads.trim().parse()?, files })
+        let is_volume = |path: &Path| path.to_string_lossy().contains(VOLUME);
+        let open: Vec<_> = fs::read_dir("/proc/self/fd")?.flatten().map(|entry| fs::read_link(entry.path())).collect();
+        let of_volumes = open.iter().flatten().filter(|path| is_volume(path)).count();
+        let volumes = fs::read_dir(folder)?.flatten().filter(|entry| is_volume(&entry.path())).count();
+        Ok(Self {
+            memory: resident()?,
+            disk: used(folder)?,
+            threads: threads.trim().parse()?,
+            files: (open.len() - of_volumes) as u64,
+            spare: of_volumes.saturating_sub(volumes) as u64,
+        })
     }
 
     fn line(&self) -> String {
-        format!("{SAMPLE}{} {} {} {}", self.memory, self.disk, self.threads, self.files)
+        format!("{SAMPLE}{} {} {} {} {}", self.memory, self.disk, self.threads, self.files, self.spare)
     }
 
     fn read(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix(SAMPLE)?.split(' ');
         let (memory, disk) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some(Self { memory, disk, threads: words.next()?.parse().ok()?, files: words.next()?.parse().ok()? })
+        let mut number = || words.next()?.parse().ok();
+        Some(Self { memory, disk, threads: number()?, files: number()?, spare: number()? })
     }
 
     /// What of it is more than what was there when the queue had come to its pace. Memory and disk go up and down with what
@@ -58,6 +73,8 @@ impl Sample {
             ("disk", self.disk > since.disk * 1.2 + 64.0),
             ("threads", self.threads > since.threads),
             ("files", self.files > since.files),
+            // One that is just being closed, and one that is synced.
+            ("volumes", self.spare > since.spare + 2),
         ];
         all.into_iter().filter_map(|(name, creeps)| creeps.then_some(name)).collect()
     }
@@ -122,12 +139,12 @@ mod tests {
 
     #[test]
     fn what_grows_past_its_bound_creeps_and_what_goes_up_and_down_does_not() {
-        let second = Sample { memory: 50.0, disk: 100.0, threads: 12, files: 30 };
+        let second = Sample { memory: 50.0, disk: 100.0, threads: 12, files: 30, spare: 1 };
         assert_eq!(Sample::read(&second.line()), Some(second));
         assert_eq!(second.creeps(&second), [] as [&str; 0]);
-        let more = Sample { memory: 75.0, disk: 180.0, ..second };
+        let more = Sample { memory: 75.0, disk: 180.0, spare: 3, ..second };
         assert_eq!(more.creeps(&second), [] as [&str; 0]);
-        let much = Sample { memory: 77.0, disk: 185.0, threads: 13, files: 31 };
-        assert_eq!(much.creeps(&second), ["memory", "disk", "threads", "files"]);
+        let much = Sample { memory: 77.0, disk: 185.0, threads: 13, files: 31, spare: 4 };
+        assert_eq!(much.creeps(&second), ["memory", "disk", "threads", "files", "volumes"]);
     }
 }
