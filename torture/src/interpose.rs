@@ -41,6 +41,21 @@ pub(crate) fn die_at(change: u64) {
     LEFT.store(change, Ordering::SeqCst);
 }
 
+/// How many volumes are still begun or removed before the changes are counted, and how many those are then.
+static TURNS: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
+
+/// As [`die_at`], counted from the one with which a volume is begun or removed: that so many of those have come to.
+pub(crate) fn die_in_turn(turn: u64, change: u64) {
+    TURNS.1.store(change, Ordering::SeqCst);
+    TURNS.0.store(turn, Ordering::SeqCst);
+}
+
+/// Whether a change begins a volume or removes it.
+fn is_turn(kind: Kind, name: &[u8]) -> bool {
+    matches!(kind, Kind::Folder | Kind::Rename)
+        && name.rsplit(|byte| *byte == b'/').next().is_some_and(|name| name.starts_with(b"volume."))
+}
+
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
 /// Logs from now on what is done to files below `root`, which is a full name without links.
@@ -70,6 +85,9 @@ impl Watch {
     ) -> T {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(name) = name() else { return act() };
+        if TURNS.0.load(Ordering::SeqCst) > 0 && is_turn(kind, &name) && TURNS.0.fetch_sub(1, Ordering::SeqCst) == 1 {
+            LEFT.store(TURNS.1.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
         if LEFT.load(Ordering::SeqCst) > 0 && LEFT.fetch_sub(1, Ordering::SeqCst) == 1 {
             exit();
         }

@@ -3,6 +3,8 @@
 //! open afterwards and hold all that was acknowledged.
 //!
 //! The folder is one that was killed under traffic, and one that is not there yet.
+//!
+//! Then the same while volumes are begun and removed under traffic: in place of each of the changes from there on.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -24,6 +26,8 @@ use crate::report::Report;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// As long as all that is relaxed is allowed to be lost by the last kill.
 const INTERVAL: u64 = 50;
+/// As many changes as it takes to begin a volume, and some that come then.
+const CHANGES: u64 = 40;
 
 pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let seed = args.seed()?;
@@ -35,7 +39,8 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
         fs::create_dir_all(root.join("queue"))?;
         fs::write(root.join("acks"), "")?;
     }
-    traffic(&killed, &mut Random::new(seed))?;
+    let mut random = Random::new(seed);
+    traffic(&killed, &mut random)?;
     for root in [&killed, &fresh] {
         let changes = every_change(root, &mut report)?;
         println!("{}: died in place of each of {changes} changes", root.display());
@@ -43,11 +48,76 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
         let book = Book::read(&fs::read_to_string(root.join("acks"))?);
         report.add("acknowledged", book.acknowledged());
     }
+    let turns = args.number("turns", 3)?;
+    let root = work.join("turning");
+    // The first one is begun when the queue is opened.
+    for (turn, change) in (2..turns + 2).flat_map(|turn| (1..=CHANGES).map(move |change| (turn, change))) {
+        turning(&root, turn, change, &mut random, &mut report)?;
+    }
+    println!("died in place of each of {CHANGES} changes from each of {turns} volumes on, begun or removed");
     report.publish(args)?;
     if report.is_clean() {
         fs::remove_dir_all(work)?;
     }
     Ok(report.is_clean())
+}
+
+/// A life under traffic that ends while volumes are begun or removed, and one after it.
+fn turning(root: &Path, turn: u64, change: u64, random: &mut Random, report: &mut Report) -> Result<(), BoxError> {
+    fs::create_dir_all(root)?;
+    let folder = root.join("queue").display().to_string();
+    let mut dying = common(root);
+    dying.extend([
+        ("root", folder),
+        ("log", root.with_extension("log").display().to_string()),
+        ("seed", random.number().to_string()),
+        ("seconds", PATIENCE.as_secs().to_string()),
+        ("burst", "2000000".to_owned()),
+        ("turn", turn.to_string()),
+        ("die-at", change.to_string()),
+    ]);
+    let (well, said) = Process::start("traffic", &arguments(dying))?.end()?;
+    let mut findings = BTreeSet::new();
+    if !well {
+        findings.insert(format!("torn the life before it failed: {said:?}"));
+    }
+    let at = micros();
+    OpenOptions::new().append(true).open(root.join("acks"))?.write_all(format!("\nK - - {at}\n").as_bytes())?;
+    let mut after = common(root);
+    after.push(("drain", String::new()));
+    look(&after, &mut findings)?;
+    report.add("kills", 1);
+    tell(&format!("turn {turn}, change {change}"), &findings, report);
+    let book = Book::read(&fs::read_to_string(root.join("acks"))?);
+    report.add("acknowledged", book.acknowledged());
+    if findings.iter().any(|line| is_bad(line)) {
+        let kept = root.with_extension(format!("{turn}-{change}"));
+        println!("  kept {}", kept.display());
+        fs::rename(root, kept)?;
+    } else {
+        fs::remove_dir_all(root)?;
+    }
+    Ok(())
+}
+
+/// A life after a kill, in which all that is asked for is there.
+fn look(words: &[(&'static str, String)], findings: &mut BTreeSet<String>) -> Result<(), BoxError> {
+    let mut child = Process::start("check", &arguments(words.iter().cloned()))?;
+    if !child.wait_for("done", PATIENCE) {
+        findings.insert("torn the life after it did not end".to_owned());
+        child.kill();
+    }
+    findings.extend(child.end()?.1);
+    Ok(())
+}
+
+fn tell(place: &str, findings: &BTreeSet<String>, report: &mut Report) {
+    for line in findings {
+        report.add(line.split(' ').next().unwrap_or_default(), 1);
+    }
+    if let Some(first) = findings.iter().find(|line| is_bad(line)) {
+        println!("{place}: {first}");
+    }
 }
 
 fn traffic(root: &Path, random: &mut Random) -> Result<(), BoxError> {
@@ -91,19 +161,9 @@ fn every_change(root: &Path, report: &mut Report) -> Result<u64, BoxError> {
         let survived = child.wait_for("done", PATIENCE);
         let mut findings: BTreeSet<String> = child.end()?.1.into_iter().collect();
         if !survived {
-            let mut child = Process::start("check", &arguments(common(&trial)))?;
-            if !child.wait_for("done", PATIENCE) {
-                findings.insert("torn the life after it did not end".to_owned());
-                child.kill();
-            }
-            findings.extend(child.end()?.1);
+            look(&common(&trial), &mut findings)?;
         }
-        for line in &findings {
-            report.add(line.split(' ').next().unwrap_or_default(), 1);
-        }
-        if let Some(first) = findings.iter().find(|line| is_bad(line)) {
-            println!("change {change}: {first}");
-        }
+        tell(&format!("change {change}"), &findings, report);
         fs::remove_dir_all(&trial)?;
         if survived {
             return Ok(change - 1);

@@ -30,6 +30,7 @@ const BACKLOG: u64 = 3_000;
 pub(crate) fn run(args: &Args) -> Result<(), BoxError> {
     if let Some(log) = args.path("log") {
         interpose::watch(&args.needed_path("root")?, &log)?;
+        interpose::die_in_turn(args.number("turn", 0)?, args.number("die-at", 0)?);
         if args.seed()?.is_multiple_of(2) {
             // The folder may have been made by somebody who did not see to it that it stays.
             std::fs::create_dir_all(args.needed_path("folder")?)?;
