@@ -4,7 +4,7 @@
 //! huey-torture        --kills N --images N [--seed S] [--json FILE]
 //! huey-torture images --images N [--seed S] [--without-sealing] [--json FILE]
 //! huey-torture kills  --kills N [--crash-limit N] [--seed S] [--json FILE]
-//! huey-torture opens  [--seed S] [--json FILE]
+//! huey-torture opens  [--turns N] [--seed S] [--json FILE]
 //! huey-torture damage --corruptions N [--seed S] [--json FILE]
 //! huey-torture fuzz   [TARGET] --seconds N [--keep] [--seed S] [--json FILE]
 //! huey-torture seeds
@@ -17,7 +17,7 @@
 //! | none | kills and images, side by side | [`kills`], [`images`] |
 //! | `images` | power cuts: folders as a disk may hold them after one | [`images`], [`disk`] |
 //! | `kills` | SIGKILL at random instants, also while the queue opens | [`kills`] |
-//! | `opens` | a kill at each change that opening and closing make | [`opens`] |
+//! | `opens` | a kill at each change that opening and closing make, and the beginning and removal of volumes | [`opens`] |
 //! | `damage` | every file of a folder, changed, cut, replaced or gone | [`damage`] |
 //! | `fuzz` | what reads stored bytes, texts and cron expressions | [`fuzz`], [`mutate`], [`coverage`] |
 //! | `seeds` | nothing: makes the inputs that `fuzz` begins with | [`seeds`] |
@@ -60,7 +60,7 @@ use huey::BoxError;
 use report::Report;
 
 const USAGE: &str = "usage: huey-torture --kills N --images N | images --images N [--without-sealing] | kills --kills N \
-                     [--crash-limit N] | opens | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N [--kept SECONDS] | soak --minutes N, each with [--seed S] [--work \
+                     [--crash-limit N] | opens [--turns N] | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N [--kept SECONDS] | soak --minutes N, each with [--seed S] [--work \
                      FOLDER] [--json FILE]";
 
 fn main() -> ExitCode {
