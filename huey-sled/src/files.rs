@@ -78,11 +78,15 @@ fn is_foreign(folder: &Path, name: &str) -> Error {
 
 /// Under the lock: checks the format, or names it in a folder that is new.
 pub(crate) fn claim(folder: &Path) -> Result<()> {
-    if is_named(folder)? {
+    let claimed = if !is_named(folder)? {
+        name_format(folder, &wanted())
+    } else if folder.join(MARK_FILE).exists() {
         Ok(())
     } else {
-        name_format(folder, &wanted()).map_err(|error| fault(folder, "written", &error))
-    }
+        // Whoever named it may have come no further.
+        folder.canonicalize().and_then(|folder| sync_parent(&folder))
+    };
+    claimed.map_err(|error| fault(folder, "written", &error))
 }
 
 fn wanted() -> String {

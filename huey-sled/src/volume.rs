@@ -18,6 +18,8 @@ use crate::site::Site;
 
 /// A leaf splits when it holds more than 16 keys, and leaves at least eight behind.
 const AHEAD: u64 = 24;
+/// What sled takes for an open database, in bytes: a buffer as large as a segment, and its tables.
+const OPEN: u64 = 3 * 1024 * 1024;
 
 /// A stretch of the journal, from the entry `first` to the one before the next volume's first.
 pub(crate) struct Volume {
@@ -67,7 +69,7 @@ impl Volume {
 
     /// About how many bytes sled holds of it in memory.
     pub(crate) fn cached(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.cached)
+        self.open.as_ref().map_or(0, |open| OPEN + open.cached)
     }
 
     /// Opens it, unless it is open.
