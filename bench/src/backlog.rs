@@ -132,12 +132,6 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
 
-/// The part of sled in the memory of a backlog, by itself: in a process that held no other.
-pub(crate) fn raw_memory(args: &Args) -> Result<Vec<Figure>, BoxError> {
-    let place = Place::new(args.work())?;
-    Ok(vec![Figure::alone("backlog/memory-of-sled", raw::memory(place.folder(), MANY)?, "bytes/job", "relaxed")])
-}
-
 pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {
     let (small, large) = (Place::new(args.work())?, Place::new(args.work())?);
     let (few, many) = (Queue::open(&small)?, Queue::open(&large)?);

@@ -56,7 +56,6 @@ const COUNTED: &[(&str, Scenario)] = &[
     ("count-drain", count::drain),
     ("count-work", count::work),
     ("count-raw", count::raw_inserts),
-    ("memory-of-sled", backlog::raw_memory),
 ];
 
 fn main() -> ExitCode {

@@ -158,28 +158,6 @@ pub(crate) fn noted(folder: &Path, times: u32) -> Result<f64, BoxError> {
     })
 }
 
-/// Bytes of memory that sled takes for each of so many jobs, of which it holds about as many bytes as the journal does, in
-/// entries as large.
-pub(crate) fn memory(folder: &Path, jobs: u32) -> Result<f64, BoxError> {
-    const ENTRY: usize = 7_000;
-    const JOB: u32 = 180;
-    let (db, _) = open(folder)?;
-    let entries = jobs / (7_000 / JOB);
-    let put = |from: u32, upto: u32| -> Result<(), BoxError> {
-        for number in from..upto {
-            db.insert(u64::from(number).to_be_bytes(), &[7; ENTRY][..])?;
-            if number % 32 == 0 {
-                db.flush()?;
-            }
-        }
-        Ok(())
-    };
-    put(0, entries / 1_000)?;
-    let lean = resident()?;
-    put(entries / 1_000, entries)?;
-    Ok((resident()? - lean) / f64::from(jobs))
-}
-
 /// Microseconds that each of some messages takes to a thread that waits for it.
 pub(crate) fn hops(times: u32) -> Vec<f64> {
     let (send, receive) = channel::<Instant>();
