@@ -12,7 +12,6 @@ use crate::args::Args;
 use crate::enqueue::{carry, load};
 use crate::figure::Figure;
 use crate::place::{Place, resident};
-use crate::raw;
 
 const FEW: u32 = 1_000;
 const MORE: u32 = 100_000;

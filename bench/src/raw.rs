@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use huey::BoxError;
 
-use crate::place::{rate, resident};
+use crate::place::rate;
 
 /// Bytes of a value: the arguments of a job and what is known of it.
 const VALUE: usize = 120;
