@@ -24,7 +24,7 @@ const OPEN: u64 = 3 * 1024 * 1024;
 /// A stretch of the journal, from the entry `first` to the one before the next volume's first.
 pub(crate) struct Volume {
     pub(crate) first: u64,
-    /// About how large its file is.
+    /// How many bytes of entries it holds; those of its file until it was read, which sled writes ahead.
     pub(crate) bytes: u64,
     path: PathBuf,
     open: Option<Open>,
@@ -149,7 +149,7 @@ impl Volume {
         each: &mut dyn FnMut(u64, &[u8]) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         let Some(open) = &mut self.open else { return self.opened().map(drop) };
-        open.cached = self.bytes;
+        let mut bytes = 0;
         // The first error ends the scan: sled may yield errors without end.
         let mut stopped = Ok(());
         open.handle.call("a scan", |db| {
@@ -157,6 +157,7 @@ impl Volume {
                 let (key, entry) = pair?;
                 collect_garbage();
                 if !entry.is_empty() {
+                    bytes += entry.len() as u64;
                     stopped = open.handle.number(&key).and_then(|sequence| each(sequence, &entry));
                 }
                 if stopped.is_err() {
@@ -165,6 +166,10 @@ impl Volume {
             }
             Ok(())
         })?;
+        open.cached = bytes;
+        if from <= self.first && stopped.is_ok() {
+            self.bytes = bytes;
+        }
         stopped
     }
 

@@ -208,3 +208,15 @@ fn a_volume_under_another_name_is_noticed() {
         assert!(error.damaged && error.message.contains("which its name does not allow"), "{error}");
     }
 }
+
+#[test]
+fn a_volume_goes_on_after_it_was_opened_again() {
+    let folder = Folder::new("goes-on");
+    let medium = folder.medium();
+    for life in 0..20 {
+        let mut log = medium.open().unwrap();
+        assert_eq!(bounds(&log).map_or(0, |(_, last)| last), life * 10);
+        append(&mut log, life * 10 + 1, life * 10 + 10);
+    }
+    assert_eq!(folder.volumes().len(), 1, "what sled writes ahead is not taken for entries");
+}
