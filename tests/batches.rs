@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use huey::{Durability, Huey, JobHandle, JobState, task};
@@ -16,6 +16,8 @@ const BLOCKS: u32 = 1_000;
 struct Gate {
     began: Sender<u32>,
     go_on: Mutex<Receiver<()>>,
+    /// Where jobs of `endless` put the next one, while it is here.
+    stream: Mutex<Option<Huey>>,
 }
 
 #[task(durability = relaxed)]
@@ -27,12 +29,13 @@ fn quick(#[data] gate: &Gate, number: u32) -> u32 {
     number
 }
 
-/// A queue with one worker that has seen the task often enough to call it quick, and knows nothing else.
-fn gated() -> (Huey, Receiver<u32>, Sender<()>) {
+/// A queue, and the gate of its bodies.
+fn gated() -> (Huey, Arc<Gate>, Receiver<u32>, Sender<()>) {
     let (tell, begun) = channel();
     let (go, go_on) = channel();
-    let (huey, ..) = queue_with(|builder| builder.data(Gate { began: tell, go_on: Mutex::new(go_on) }));
-    (huey, begun, go)
+    let gate = Arc::new(Gate { began: tell, go_on: Mutex::new(go_on), stream: Mutex::default() });
+    let (huey, ..) = queue_with(|builder| builder.data_arc(Arc::clone(&gate)));
+    (huey, gate, begun, go)
 }
 
 fn enqueue(huey: &Huey, numbers: impl Iterator<Item = u32>) -> Vec<JobHandle<u32>> {
@@ -41,7 +44,7 @@ fn enqueue(huey: &Huey, numbers: impl Iterator<Item = u32>) -> Vec<JobHandle<u32
 
 #[test]
 fn an_end_is_told_while_the_next_body_of_its_batch_still_runs() {
-    let (huey, begun, go) = gated();
+    let (huey, _, begun, go) = gated();
     let before = enqueue(&huey, 0..200);
     let blocked = enqueue(&huey, [BLOCKS].into_iter());
     let after = enqueue(&huey, 200..210);
@@ -60,7 +63,7 @@ fn an_end_is_told_while_the_next_body_of_its_batch_still_runs() {
 
 #[test]
 fn a_second_worker_takes_what_the_first_claimed_and_did_not_begin() {
-    let (huey, begun, go) = gated();
+    let (huey, _, begun, go) = gated();
     let before = enqueue(&huey, 0..200);
     let blocked = enqueue(&huey, [BLOCKS].into_iter());
     let after = enqueue(&huey, 200..264);
@@ -76,9 +79,37 @@ fn a_second_worker_takes_what_the_first_claimed_and_did_not_begin() {
     consumer.shutdown().wait().unwrap();
 }
 
+#[task(durability = relaxed)]
+fn endless(#[data] gate: &Gate) {
+    if let Some(huey) = &*gate.stream.lock().unwrap() {
+        let _ = endless::enqueue(huey).unwrap();
+    }
+}
+
+#[test]
+fn what_a_worker_claimed_and_does_not_begin_is_taken_though_there_is_always_more_to_claim() {
+    let (huey, gate, begun, go) = gated();
+    *gate.stream.lock().unwrap() = Some(huey.clone());
+    let before = enqueue(&huey, 0..200);
+    let blocked = enqueue(&huey, [BLOCKS].into_iter());
+    let after = enqueue(&huey, 200..264);
+    let _streams = [endless::enqueue(&huey).unwrap(), endless::enqueue(&huey).unwrap()];
+    let consumer = huey.consumer().workers(2).start().unwrap();
+    assert_eq!(begun.recv_timeout(LONG).unwrap(), BLOCKS);
+    for handle in before.into_iter().chain(after) {
+        handle.wait(LONG).unwrap();
+    }
+    gate.stream.lock().unwrap().take();
+    go.send(()).unwrap();
+    for handle in blocked {
+        handle.wait(LONG).unwrap();
+    }
+    consumer.shutdown().wait().unwrap();
+}
+
 #[test]
 fn a_stop_gives_back_what_was_claimed_with_others_and_not_begun() {
-    let (huey, begun, go) = gated();
+    let (huey, _, begun, go) = gated();
     enqueue(&huey, 0..200).clear();
     let blocked = enqueue(&huey, [BLOCKS].into_iter());
     let after = enqueue(&huey, 200..263);

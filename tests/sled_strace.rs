@@ -101,7 +101,7 @@ fn a_volume_is_synced_before_the_next_is_begun() {
     const MIB: usize = 1024 * 1024;
     if let Some(folder) = role("volumes") {
         let huey = Huey::builder().durability(Durability::Relaxed).open(Sled::at(folder)).unwrap();
-        for _ in 0..16 {
+        for _ in 0..32 {
             let _ = keep::enqueue(&huey, vec![7; MIB / 2]).unwrap();
         }
         std::process::exit(0);

@@ -81,7 +81,7 @@ pub(crate) fn threads(args: &Args) -> Result<Vec<Figure>, BoxError> {
 }
 
 pub(crate) fn many(args: &Args) -> Result<Vec<Figure>, BoxError> {
-    let mut rounds = Vec::new();
+    let (mut rounds, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let place = Place::new(args.work())?;
         let huey = place.open(Durability::Relaxed)?;
@@ -91,7 +91,13 @@ pub(crate) fn many(args: &Args) -> Result<Vec<Figure>, BoxError> {
             }
             Ok(huey.close()?)
         })?;
-        rounds.push((all, raw::inserts(place.folder(), RELAXED)?));
+        let single = raw::inserts(place.folder(), RELAXED)?;
+        rounds.push((all, single));
+        bare.push((raw::bulks(place.folder(), RELAXED, load)?, single));
     }
-    Ok(vec![Figure::beside("enqueue-many/relaxed", "jobs/s", "relaxed", "sled, single inserts", &rounds)])
+    Ok(vec![
+        Figure::beside("enqueue-many/relaxed", "jobs/s", "relaxed", "sled, single inserts", &rounds),
+        // What encoding the arguments and writing the bytes alone would allow.
+        Figure::beside("enqueue-many/bare", "jobs/s", "relaxed", "sled, single inserts", &bare),
+    ])
 }

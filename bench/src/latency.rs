@@ -41,10 +41,12 @@ fn mark(#[data] begun: &Begun, number: u32) {
 }
 
 pub(crate) fn roundtrip(args: &Args) -> Result<Vec<Figure>, BoxError> {
-    let mut rounds = Vec::new();
+    let (mut rounds, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let place = Place::new(args.work())?;
-        let base = raw::inserts(place.folder(), 5 * TRIPS)?;
+        let single = raw::inserts(place.folder(), 5 * TRIPS)?;
+        let place = Place::new(args.work())?;
+        bare.push((raw::trips(place.folder(), TRIPS)?, single));
         let place = Place::new(args.work())?;
         let huey = place.open(Durability::Relaxed)?;
         let consumer = huey.consumer().workers(2).start()?;
@@ -55,13 +57,18 @@ pub(crate) fn roundtrip(args: &Args) -> Result<Vec<Figure>, BoxError> {
             Ok(())
         })?;
         consumer.shutdown().wait()?;
-        rounds.push((trips, base));
+        rounds.push((trips, single));
     }
-    Ok(vec![Figure::beside("roundtrip/relaxed", "jobs/s", "relaxed", "sled, single inserts", &rounds)])
+    Ok(vec![
+        Figure::beside("roundtrip/relaxed", "jobs/s", "relaxed", "sled, single inserts", &rounds),
+        // What waking another thread, and what it writes, alone would allow.
+        Figure::beside("roundtrip/bare", "jobs/s", "relaxed", "sled, single inserts", &bare),
+    ])
 }
 
 pub(crate) fn idle(args: &Args) -> Result<Vec<Figure>, BoxError> {
-    let (mut middle, mut high, mut worst, mut call) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut middle, mut bare, mut call) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut high, mut worst) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let hops = raw::hops(STARTS);
         let place = Place::new(args.work())?;
@@ -85,7 +92,10 @@ pub(crate) fn idle(args: &Args) -> Result<Vec<Figure>, BoxError> {
             .zip(&begun)
             .map(|((_, sent), (_, begun))| begun.saturating_duration_since(*sent).as_secs_f64() * 1e6)
             .collect();
-        middle.push((percentile(took.clone(), 50), percentile(hops, 50)));
+        let hop = percentile(hops, 50);
+        middle.push((percentile(took.clone(), 50), hop));
+        let place = Place::new(args.work())?;
+        bare.push((percentile(raw::starts(place.folder(), STARTS)?, 50), hop));
         high.push(percentile(took.clone(), 99));
         worst.push(percentile(took, 100));
         call.push(percentile(calls, 50));
@@ -93,6 +103,8 @@ pub(crate) fn idle(args: &Args) -> Result<Vec<Figure>, BoxError> {
     let worst = median(worst.into_iter());
     Ok(vec![
         Figure::beside("latency/p50", "us", "relaxed", "a hop over a channel, p50", &middle),
+        // What waking another thread, and what it writes, alone would take.
+        Figure::beside("latency/bare", "us", "relaxed", "a hop over a channel, p50", &bare),
         Figure::alone("latency/p99", median(high.into_iter()), "us", "relaxed"),
         Figure::alone("latency/worst", worst, "us", "relaxed"),
         // How much of it is over when the caller goes on; the threads may have begun beside it by then.

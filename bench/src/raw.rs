@@ -3,16 +3,21 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use huey::__private::encode;
 use huey::BoxError;
+use huey::store::{ENTRY_LIMIT, Log, Medium};
+use huey_sled::SledMedium;
 
 use crate::place::rate;
 
 /// Bytes of a value: the arguments of a job and what is known of it.
 const VALUE: usize = 120;
+/// Bytes that a job of a bulk takes in the journal beside its arguments.
+const BESIDE: usize = 60;
 
 fn open(folder: &Path) -> Result<(sled::Db, File), BoxError> {
     let path = folder.join("raw");
@@ -156,6 +161,83 @@ pub(crate) fn noted(folder: &Path, times: u32) -> Result<f64, BoxError> {
         db.flush()?;
         Ok(file.sync_data()?)
     })
+}
+
+/// Jobs a second that are put in by bulks, of which only this is done: the arguments of each are encoded by themselves, and go with
+/// as many bytes as a job takes beside them into entries of a journal.
+pub(crate) fn bulks(folder: &Path, times: u32, load: impl Fn() -> Vec<u8>) -> Result<f64, BoxError> {
+    let mut log = SledMedium::new(folder.join("journal"), 32 * 1024 * 1024)?.open()?;
+    let mut entry = Vec::with_capacity(ENTRY_LIMIT);
+    let mut sequence = 0;
+    rate(times, || {
+        for _ in 0..times {
+            let arguments = encode(&(load(),))?;
+            if entry.len() + arguments.len() + BESIDE > ENTRY_LIMIT {
+                sequence += 1;
+                log.append(sequence, &entry).map_err(|error| error.to_string())?;
+                entry.clear();
+            }
+            entry.extend_from_slice(&arguments);
+            entry.extend_from_slice(&[7; BESIDE]);
+        }
+        log.flush().map_err(|error| error.to_string())?;
+        Ok(log.barrier().sync().map_err(|error| error.to_string())?)
+    })
+}
+
+/// A thread that writes for each job what its claim, the note that it begins and its end are, tells when it began, and nothing else.
+struct Worker {
+    db: sled::Db,
+    send: Sender<u64>,
+    begun: Receiver<Instant>,
+}
+
+impl Worker {
+    fn new(folder: &Path) -> Result<Self, BoxError> {
+        let (db, _) = open(folder)?;
+        let mut notes = File::create(folder.join("notes"))?;
+        let (send, receive) = channel::<u64>();
+        let (tell, begun) = channel();
+        let journal = db.clone();
+        // It ends with the sender.
+        std::thread::spawn(move || -> Result<(), BoxError> {
+            for number in receive {
+                journal.insert((3 * number + 1).to_be_bytes(), &[7; 45][..])?;
+                notes.seek(SeekFrom::Start(0))?;
+                notes.write_all(&[7; 64])?;
+                let now = Instant::now();
+                journal.insert((3 * number + 2).to_be_bytes(), &[7; 7][..])?;
+                let _ = tell.send(now);
+            }
+            Ok(())
+        });
+        Ok(Self { db, send, begun })
+    }
+
+    /// Puts a job in, waits for its end, and says when it began.
+    fn trip(&self, number: u32) -> Result<Instant, BoxError> {
+        self.db.insert((3 * u64::from(number)).to_be_bytes(), value(number))?;
+        self.send.send(number.into())?;
+        Ok(self.begun.recv()?)
+    }
+}
+
+/// Jobs a second that are put in and waited for, of which only what reaches sled and the other thread is done.
+pub(crate) fn trips(folder: &Path, times: u32) -> Result<f64, BoxError> {
+    let worker = Worker::new(folder)?;
+    rate(times, || (0..times).try_for_each(|number| worker.trip(number).map(drop)))
+}
+
+/// Microseconds from the moment when a job is put in to its beginning, on a thread that sleeps, of which only the same is done.
+pub(crate) fn starts(folder: &Path, times: u32) -> Result<Vec<f64>, BoxError> {
+    let worker = Worker::new(folder)?;
+    let mut all = Vec::new();
+    for number in 0..times {
+        std::thread::sleep(Duration::from_millis(1));
+        let sent = Instant::now();
+        all.push(worker.trip(number)?.saturating_duration_since(sent).as_secs_f64() * 1e6);
+    }
+    Ok(all)
 }
 
 /// Microseconds that each of some messages takes to a thread that waits for it.

@@ -40,7 +40,8 @@ const ROOM: usize = 128;
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(ROOM);
     encode_onto(&mut bytes, value)?;
-    Ok(bytes)
+    // What a task yields is often nothing, and waits with many others.
+    Ok(if bytes.is_empty() { Vec::new() } else { bytes })
 }
 
 /// As [`encode`], behind what `bytes` holds. After an error a part of the value may stand there.

@@ -16,8 +16,8 @@ use crate::volume::Volume;
 
 /// How large a volume becomes, in bytes: a sixteenth of the journal, so that what the oldest one still takes for a few entries
 /// that live is little beside the rest, within these bounds.
-const LEAST: u64 = 2 * 1024 * 1024;
-const MOST: u64 = 16 * 1024 * 1024;
+const LEAST: u64 = 3 * 1024 * 1024;
+const MOST: u64 = 8 * 1024 * 1024;
 
 /// A log in sled.
 pub struct SledLog {
@@ -33,7 +33,8 @@ pub struct SledLog {
 /// All volumes, the oldest first. There is always one.
 struct Volumes {
     all: VecDeque<Volume>,
-    /// Those that are open, the one that was read last at the end. The newest of all is always open, and not among them.
+    /// Those that are open, the one that was read last at the end. The newest of all is always open, and not among them. One that was
+    /// not read yet comes before those that were, and before those that were full earlier, which are read sooner.
     open: Vec<u64>,
 }
 
@@ -71,7 +72,7 @@ impl SledLog {
         self.barrier
             .turn_to(volume.path())
             .map_err(|error| self.site.failed("a volume could not be opened", &error))?;
-        self.volumes.get_mut().push(volume, self.site.seals);
+        self.volumes.get_mut().push(volume, &self.site);
         Ok(())
     }
 
@@ -103,13 +104,16 @@ impl Volumes {
         (all / 16).clamp(LEAST, MOST)
     }
 
-    /// Adds the newest. The last one before it is opened again once something in it is read.
-    fn push(&mut self, volume: Volume, seals: bool) {
-        // sled syncs its file when it is closed.
-        if let Some(last) = self.all.back_mut().filter(|_| seals) {
-            last.close();
+    /// Adds the newest. The last one before it stays open if there is room: to open it again takes sled some milliseconds.
+    fn push(&mut self, volume: Volume, site: &Site) {
+        if let Some(last) = self.all.back() {
+            self.open.insert(0, last.first);
         }
         self.all.push_back(volume);
+        // sled syncs its file when it is closed.
+        if site.seals {
+            self.close(site.cache);
+        }
     }
 
     /// Does something with the volume of an entry, open.

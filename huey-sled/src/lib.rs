@@ -57,7 +57,7 @@ impl Sled {
         Self { folder: folder.into(), cache: 32 * 1024 * 1024 }
     }
 
-    /// How many bytes of the journal are kept in memory once they were read, beside the newest 2 to 16 MiB of it. 32 MiB
+    /// How many bytes of memory what was last written and read of the journal takes, at least 8 MiB. 32 MiB
     /// unless set.
     pub fn cache(mut self, bytes: u64) -> Self {
         self.cache = bytes;

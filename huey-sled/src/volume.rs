@@ -19,7 +19,7 @@ use crate::site::Site;
 /// A leaf splits when it holds more than 16 keys, and leaves at least eight behind.
 const AHEAD: u64 = 24;
 /// What sled takes for an open database, in bytes: a buffer as large as a segment, and its tables.
-const OPEN: u64 = 3 * 1024 * 1024;
+const OPEN: u64 = 4 * 1024 * 1024;
 
 /// A stretch of the journal, from the entry `first` to the one before the next volume's first.
 pub(crate) struct Volume {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use huey::testing::Inspector;
@@ -22,6 +22,9 @@ const LOAD: usize = 100;
 const MIB: f64 = 1024.0 * 1024.0;
 /// A year.
 const FAR: Duration = Duration::from_hours(365 * 24);
+
+/// How often a round that is drained while it is enqueued is looked at.
+const LOOK: Duration = Duration::from_millis(250);
 
 static RUN: AtomicU64 = AtomicU64::new(0);
 
@@ -64,8 +67,8 @@ struct Figures {
     run: u64,
     /// Bytes of memory for each scheduled job.
     scheduled: f64,
-    /// What disk and memory may come to at the end of each round, in MiB, where results are kept for a time.
-    bounds: Vec<(f64, f64)>,
+    /// How often disk and memory were past what they may come to, where results are kept for a time.
+    past: (u64, u64),
 }
 
 /// Runs the first half of the rounds in one process and the second in another, which opens what the first left full.
@@ -75,11 +78,14 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
     let keeping = Keeping::of(args)?;
     // A round begins so many seconds after the last one, so that what is kept for a time is as much at the end of each.
     let every: u64 = args.number("every", 0)?;
+    // So many jobs wait before a round is drained, and at most so many while the rest of it comes.
+    let ahead = args.number("ahead", round)?.min(round);
     let work = args.work()?;
     let folder = work.join("queue");
     let rounds = (jobs / round.max(1)).max(2);
     println!(
-        "{rounds} rounds of {round} jobs of {LOAD} bytes, {scheduled} scheduled, {} results kept, or those of {} s, in {}",
+        "{rounds} rounds of {round} jobs of {LOAD} bytes, {ahead} of them waiting, {scheduled} scheduled, {} results kept, or those \
+         of {} s, in {}",
         keeping.results,
         keeping.seconds,
         folder.display()
@@ -92,6 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
             ("results", keeping.results),
             ("kept", keeping.seconds),
             ("every", every),
+            ("ahead", ahead),
             ("first", first),
             ("last", last),
             ("rounds", rounds),
@@ -135,12 +142,11 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
         last.1 / second.1
     );
     report.set("bytes_scheduled", found.scheduled);
-    let (disk_over, memory_over) = found.past_bounds();
+    let (disk_over, memory_over) = found.past;
     report.add("disk_over", disk_over);
     report.add("memory_over", memory_over);
     println!(
-        "{:.0} bytes of memory for each scheduled job; past their bounds at the end of a round: disk {disk_over}, memory \
-         {memory_over}",
+        "{:.0} bytes of memory for each scheduled job; how often past their bounds: disk {disk_over}, memory {memory_over}",
         found.scheduled
     );
     report.publish(args)?;
@@ -151,19 +157,14 @@ pub(crate) fn run(args: &Args) -> Result<bool, BoxError> {
 const FIGURE: &str = "figure ";
 
 impl Figures {
-    /// At the end of how many rounds disk and memory were past their bounds.
-    fn past_bounds(&self) -> (u64, u64) {
-        self.ends.iter().zip(&self.bounds).fold((0, 0), |(disks, memories), (end, bound)| {
-            (disks + u64::from(end.0 > bound.0), memories + u64::from(end.1 > bound.1))
-        })
-    }
-
     fn read(&mut self, line: &str) -> Result<(), BoxError> {
         match *line.split(' ').collect::<Vec<_>>() {
             ["end", disk, memory] => self.ends.push((disk.parse()?, memory.parse()?)),
             ["written", bytes] => self.written += bytes.parse::<f64>()?,
             ["scheduled", bytes] => self.scheduled = bytes.parse()?,
-            ["bounds", disk, memory] => self.bounds.push((disk.parse()?, memory.parse()?)),
+            ["past", disk, memory] => {
+                self.past = (self.past.0 + disk.parse::<u64>()?, self.past.1 + memory.parse::<u64>()?);
+            }
             ["run", jobs] => self.run += jobs.parse::<u64>()?,
             _ => return Err(format!("`{line}` is no figure").into()),
         }
@@ -175,7 +176,8 @@ impl Figures {
 pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
     let number = |name| args.number::<u64>(name, 0);
     let (first, last, rounds) = (number("first")?, number("last")?, number("rounds")?);
-    let (round, scheduled, keeping) = (number("round")?, number("scheduled")?, Keeping::of(args)?);
+    let (round, scheduled, ahead, keeping) =
+        (number("round")?, number("scheduled")?, number("ahead")?, Keeping::of(args)?);
     let folder = args.needed_path("folder")?;
     let begun = Instant::now();
     let (huey, inspector) = open(&folder, keeping)?;
@@ -194,7 +196,7 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
             counts.scheduled,
             resident()?
         );
-        if counts.queued != round || counts.scheduled != scheduled {
+        if counts.queued != ahead || counts.scheduled != scheduled {
             return Err("jobs are missing".into());
         }
     }
@@ -202,41 +204,99 @@ pub(crate) fn half(args: &Args) -> Result<(), BoxError> {
     let (written_before, base) = (written()?, resident()?);
     for number in first..=last {
         let round_begun = Instant::now();
-        let begun = Instant::now();
         if number == 1 || number > first {
-            enqueue(&huey, number * round, round)?;
+            enqueue(&huey, number * round, ahead)?;
         }
-        let (enqueued, full) = (begun.elapsed().as_secs_f64(), resident()?);
-        let begun = Instant::now();
-        huey.consumer().queues(["rounds"]).workers(2).periodic(false).run_until_idle()?;
+        let (enqueued, full) = (round_begun.elapsed().as_secs_f64(), resident()?);
+        let mut looks = Looks { folder: &folder, inspector: &inspector, keeping, scheduled, most: 0.0, past: (0, 0) };
+        let (begun, run) = (Instant::now(), RUN.load(Ordering::Relaxed));
+        let consumer = huey.consumer().queues(["rounds"]).workers(2).periodic(false).start()?;
+        if ahead < round {
+            looks.while_enqueued(&huey, (number * round + ahead, round - ahead), run)?;
+        }
+        consumer.wait_idle()?;
+        consumer.shutdown().wait()?;
         let drained = begun.elapsed().as_secs_f64();
-        let sizes = inspector.sizes()?;
-        let (disk, memory) = (used(&folder)?, resident()?);
-        #[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
-        let (total, live) = (sizes.total as f64 / MIB, sizes.live as f64 / MIB);
+        let Look { disk, memory, total, live, results } = looks.look(&huey)?;
         println!(
-            "round {number}: disk {disk:.1} MiB, memory {memory:.1} MiB ({full:.1} when full), journal {total:.1} MiB, live \
-             {live:.1} MiB, enqueued in {enqueued:.1} s, drained in {drained:.1} s"
+            "round {number}: disk {disk:.1} MiB, memory {memory:.1} MiB ({full:.1} when full, {:.1} at most when looked), \
+             journal {total:.1} MiB, live {live:.1} MiB, enqueued in {enqueued:.1} s, drained in {drained:.1} s",
+            looks.most
         );
         println!("{FIGURE}end {disk} {memory}");
+        println!("{FIGURE}past {} {}", looks.past.0, looks.past.1);
         if keeping.seconds > 0 {
-            let results = huey.counts()?.results;
-            println!("{FIGURE}bounds {} {}", 3.0 * live + 100.0, memory_bound(scheduled, results));
             println!(
-                "with {results} results, {:.1} bytes more for each than before the first",
-                bytes_each(memory - base, results)
+                "with {results} results, {:.1} bytes more for each than before the first; memory may come to {:.1} MiB",
+                bytes_each(memory - base, results),
+                memory_bound(scheduled, results)
             );
         }
         std::thread::sleep(every.saturating_sub(round_begun.elapsed()));
     }
     if last < rounds {
-        enqueue(&huey, (last + 1) * round, round)?;
+        enqueue(&huey, (last + 1) * round, ahead)?;
     }
     drop(inspector);
     huey.close()?;
     println!("{FIGURE}written {}", written()? - written_before);
     println!("{FIGURE}run {}", RUN.load(Ordering::Relaxed));
     Ok(())
+}
+
+/// What is looked at while a round is drained, and at its end.
+struct Looks<'a> {
+    folder: &'a Path,
+    inspector: &'a Inspector,
+    keeping: Keeping,
+    scheduled: u64,
+    /// The most memory, in MiB.
+    most: f64,
+    /// How often disk and memory were past what they may come to.
+    past: (u64, u64),
+}
+
+/// One look: sizes are in MiB.
+struct Look {
+    disk: f64,
+    memory: f64,
+    total: f64,
+    live: f64,
+    results: u64,
+}
+
+impl Looks<'_> {
+    #[expect(clippy::cast_precision_loss, reason = "shown in MiB")]
+    fn look(&mut self, huey: &Huey) -> Result<Look, BoxError> {
+        let sizes = self.inspector.sizes()?;
+        let results = huey.counts()?.results;
+        let (disk, memory) = (used(self.folder)?, resident()?);
+        let (total, live) = (sizes.total as f64 / MIB, sizes.live as f64 / MIB);
+        self.most = self.most.max(memory);
+        if self.keeping.seconds > 0 {
+            self.past.0 += u64::from(disk > 3.0 * live + 100.0);
+            self.past.1 += u64::from(memory > memory_bound(self.scheduled, results));
+        }
+        Ok(Look { disk, memory, total, live, results })
+    }
+
+    /// Enqueues `left`, the first of them and how many, beside the consumer, and looks meanwhile. No more wait than did when so
+    /// many were `run`.
+    fn while_enqueued(&mut self, huey: &Huey, left: (u64, u64), run: u64) -> Result<(), BoxError> {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let producer = scope.spawn(|| {
+                let enqueued = enqueue_while(huey, left.0, left.1, &|done| RUN.load(Ordering::Relaxed) < run + done);
+                over.store(true, Ordering::SeqCst);
+                enqueued
+            });
+            while !over.load(Ordering::SeqCst) {
+                self.look(huey)?;
+                std::thread::sleep(LOOK);
+            }
+            producer.join().map_err(|_| "the producers panicked")?.map_err(Into::into)
+        })
+    }
 }
 
 /// Memory in MiB, as bytes for each of so many.
@@ -257,13 +317,23 @@ fn load(number: u64) -> Vec<u8> {
 }
 
 fn enqueue(huey: &Huey, first: u64, many: u64) -> Result<()> {
+    enqueue_while(huey, first, many, &|_| false)
+}
+
+/// Enqueues so many, and waits whenever it `must`, given how many were.
+fn enqueue_while(huey: &Huey, first: u64, many: u64, must: &(dyn Fn(u64) -> bool + Sync)) -> Result<()> {
     std::thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|producer| {
                 scope.spawn(move || {
-                    (first + producer..first + many)
-                        .step_by(usize::try_from(PRODUCERS).unwrap_or(1))
-                        .try_for_each(|number| carry::enqueue(huey, number, load(number)).map(drop))
+                    (first + producer..first + many).step_by(usize::try_from(PRODUCERS).unwrap_or(1)).try_for_each(
+                        |number| {
+                            while must(number - first) {
+                                std::thread::sleep(Duration::from_millis(1));
+                            }
+                            carry::enqueue(huey, number, load(number)).map(drop)
+                        },
+                    )
                 })
             })
             .collect();

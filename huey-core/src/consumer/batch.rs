@@ -1,135 +1,17 @@
-//! Jobs that were claimed together, and ends that are settled together: both pay where bodies take less than a commit.
+//! How many jobs are claimed together, and ends settled: both pay where bodies take less than a commit.
 
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use crate::sync::Arc;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::execute::{End, Kit};
-use crate::store::{Claimed, Tasks};
-use crate::time::monotonic;
+use crate::store::Tasks;
 
 /// At most so many jobs are claimed together, and so many ends settled.
 pub(crate) const MOST: usize = 256;
 /// A task is quick whose median run is shorter.
-const QUICK: Duration = Duration::from_micros(50);
+pub(super) const QUICK: Duration = Duration::from_micros(50);
 /// So many runs tell.
 const RUNS: u32 = 16;
-/// An end is settled after so long, also while the body beside it runs on.
-const LATE: Duration = Duration::from_millis(1);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Claimed jobs that no worker has begun yet. Any worker of the crew may take the next one.
-#[derive(Default)]
-pub(crate) struct Shelf(Mutex<VecDeque<Claimed>>);
-
-impl Shelf {
-    pub(crate) fn put(&self, jobs: impl Iterator<Item = Claimed>) {
-        lock(&self.0).extend(jobs);
-    }
-
-    pub(crate) fn next(&self) -> Option<Claimed> {
-        lock(&self.0).pop_front()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.0).is_empty()
-    }
-
-    pub(crate) fn clear(&self) -> VecDeque<Claimed> {
-        std::mem::take(&mut lock(&self.0))
-    }
-}
-
-/// Ends of bodies that have returned, which wait for others to be settled with.
-pub(crate) struct Ends<T = (Kit, End)> {
-    inner: Mutex<Inner<T>>,
-    changed: Condvar,
-}
-
-struct Inner<T> {
-    all: Vec<T>,
-    /// When the first of them came.
-    since: Option<Instant>,
-    /// How many workers may add more.
-    workers: usize,
-    /// Whether whoever settles late ones sleeps until one comes. If not, it looks again in time for the next.
-    asleep: bool,
-}
-
-impl<T> Default for Ends<T> {
-    fn default() -> Self {
-        let inner = Inner { all: Vec::new(), since: None, workers: 0, asleep: false };
-        Self { inner: Mutex::new(inner), changed: Condvar::new() }
-    }
-}
-
-impl<T> Ends<T> {
-    /// Adds one, and takes all of them if they are to be settled `now` or are many.
-    pub(crate) fn add(&self, end: T, now: bool) -> Vec<T> {
-        let mut inner = lock(&self.inner);
-        if inner.all.is_empty() && !now {
-            inner.all.reserve_exact(MOST);
-        }
-        inner.all.push(end);
-        if now || inner.all.len() >= MOST {
-            inner.since = None;
-            return std::mem::take(&mut inner.all);
-        }
-        if inner.since.is_none() {
-            inner.since = Some(monotonic());
-            let asleep = inner.asleep;
-            drop(inner);
-            if asleep {
-                self.changed.notify_all();
-            }
-        }
-        Vec::new()
-    }
-
-    pub(crate) fn take(&self) -> Vec<T> {
-        let mut inner = lock(&self.inner);
-        inner.since = None;
-        std::mem::take(&mut inner.all)
-    }
-
-    /// Waits for ends that nobody has settled in time, and takes them. `None` once no worker is left.
-    pub(crate) fn late(&self) -> Option<Vec<T>> {
-        let mut inner = lock(&self.inner);
-        loop {
-            inner = match inner.since {
-                Some(since) => {
-                    let left = (since + LATE).saturating_duration_since(monotonic());
-                    if left.is_zero() || inner.workers == 0 {
-                        inner.since = None;
-                        return Some(std::mem::take(&mut inner.all));
-                    }
-                    self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None if inner.workers == 0 => return None,
-                None => {
-                    inner.asleep = true;
-                    let mut inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
-                    inner.asleep = false;
-                    inner
-                }
-            };
-        }
-    }
-
-    /// A worker comes, and will [`leave`](Self::leave).
-    pub(crate) fn join(&self) {
-        lock(&self.inner).workers += 1;
-    }
-
-    pub(crate) fn leave(&self) {
-        lock(&self.inner).workers -= 1;
-        self.changed.notify_all();
-    }
-}
-
 /// How long the tasks take that a worker runs, by their medians.
 #[derive(Default)]
 pub(crate) struct Paces {
@@ -199,32 +81,6 @@ mod tests {
         assert!(after((0..400).map(|run| if run % 4 == 0 { 90_000 } else { 5 })).is_quick(), "a slow one now and then");
         assert!(!after((0..400).map(|run| if run % 4 == 0 { 5 } else { 90 })).is_quick(), "a quick one now and then");
         assert!(!after((0..400).map(|run| if run < 200 { 1 } else { 500 })).is_quick(), "it became slow");
-    }
-
-    #[test]
-    fn an_end_wakes_who_settles_late_ones_whether_or_not_another_came_before() {
-        let ends = Ends::default();
-        ends.join();
-        std::thread::scope(|scope| {
-            let settler = scope.spawn(|| {
-                let mut settled = 0;
-                while let Some(late) = ends.late() {
-                    settled += late.len();
-                }
-                settled
-            });
-            // Some are settled by the one who adds them, before or while the settler waits for them.
-            let mut settled = 0;
-            for number in 0..200 {
-                settled += ends.add((), number % 3 == 0).len();
-                while number % 20 == 0 && !lock(&ends.inner).all.is_empty() {
-                    // Ends only if the settler comes.
-                    std::thread::yield_now();
-                }
-            }
-            ends.leave();
-            assert_eq!(settled + settler.join().unwrap_or_default(), 200);
-        });
     }
 
     #[test]

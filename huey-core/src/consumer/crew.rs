@@ -5,9 +5,11 @@ use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::batch::{Ends, MOST, Shelf};
+use super::batch::MOST;
 use super::calls::Calls;
 use super::config::Owner;
+use super::desk::{Desk, Pool, Shelf};
+use super::ends::Ends;
 use super::late::Hold;
 use super::roll::Roll;
 use crate::enqueue::{tell_discarded, tell_limited};
@@ -18,19 +20,6 @@ use crate::signal::SignalKind;
 use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
 use crate::task::Stopped;
 use crate::time::monotonic;
-
-/// Workers that serve the same queues.
-pub(crate) struct Pool {
-    queues: Vec<String>,
-    pub(super) shelf: Shelf,
-    pub(super) workers: usize,
-}
-
-impl Pool {
-    pub(crate) fn new(queues: Vec<String>, workers: usize) -> Self {
-        Self { queues, shelf: Shelf::default(), workers }
-    }
-}
 
 pub(crate) struct Crew {
     pub(crate) executor: Arc<Executor>,
@@ -44,10 +33,8 @@ pub(crate) struct Crew {
     runs_async: bool,
     pub(crate) calls: Arc<Calls>,
     stopping: AtomicBool,
-    /// The names of the plain workers, and their pools.
-    pub(super) names: Vec<(Arc<str>, usize)>,
-    /// How many plain workers there are to be.
-    pub(super) workers: usize,
+    /// The plain workers.
+    pub(super) desks: Vec<Desk>,
     /// How many bodies run on though their attempts are settled.
     pub(super) late: AtomicUsize,
     pub(super) attempts: Mutex<Attempts>,
@@ -108,7 +95,7 @@ impl Crew {
         ticker: Arc<Ticker>,
         pools: Vec<Pool>,
         async_tasks: Vec<String>,
-        names: Vec<(Arc<str>, usize)>,
+        desks: Vec<Desk>,
         runs_async: bool,
     ) -> Self {
         let attempts = Attempts { at_work: vec![0; pools.len()], ..Attempts::default() };
@@ -122,14 +109,13 @@ impl Crew {
             async_tasks,
             runs_async,
             stopping: AtomicBool::new(false),
-            workers: names.len(),
-            names,
             late: AtomicUsize::new(0),
             nearer: Condvar::new(),
             attempts: Mutex::new(attempts),
             roll: Arc::default(),
             over: Condvar::new(),
-            ends: Ends::default(),
+            ends: Ends::new(desks.len()),
+            desks,
         }
     }
 
@@ -162,41 +148,64 @@ impl Crew {
         changed
     }
 
-    /// The next job for a worker: one that was claimed with others, or, if the bell has rung since somebody claimed last, one
-    /// of a new claim, which takes more than one of `many`.
+    /// The next job for a worker: one that it claimed with others before; or one of a new claim, which takes more than one of
+    /// `many`, if the bell has rung since somebody claimed last; or one that another has claimed.
     pub(crate) fn next_job(
         &self,
-        number: usize,
+        worker: usize,
+        now: Instant,
         many: impl FnOnce() -> Tasks,
     ) -> Result<Option<Claimed>, StorageError> {
-        let Some(pool) = self.pools.get(number) else { return Ok(None) };
+        let Some(desk) = self.desks.get(worker) else { return Ok(None) };
         if !self.is_stuck()
-            && let Some(job) = pool.shelf.next()
+            && let Some(job) = desk.shelf.next(now).or_else(|| self.shelved(desk.pool, |shelf| shelf.overdue(now)))
         {
             return Ok(Some(job));
         }
-        // In this order, so that the ring is heard by which a late body says that it has returned. A claim that names no queue
-        // takes from all of them.
-        if !self.calls.bell.take(number) || pool.queues.is_empty() {
-            return Ok(None);
+        // In this order, so that the ring is heard by which a late body says that it has returned.
+        if self.calls.bell.take(desk.pool) {
+            if self.is_stuck() {
+                self.clear_shelves();
+                return Ok(None);
+            }
+            if let Some(job) = self.claim_many(desk, now, many())? {
+                return Ok(Some(job));
+            }
         }
-        if self.is_stuck() {
-            self.clear_shelf();
-            return Ok(None);
-        }
+        Ok(if self.is_stuck() { None } else { self.shelved(desk.pool, Shelf::any) })
+    }
+
+    /// Claims a job for a worker, and those that it runs after that.
+    fn claim_many(&self, desk: &Desk, now: Instant, many: Tasks) -> Result<Option<Claimed>, StorageError> {
+        // A claim that names no queue takes from all of them.
+        let pool = self.pools.get(desk.pool).filter(|pool| !pool.queues.is_empty());
+        let Some(pool) = pool else { return Ok(None) };
         let most = u32::try_from(MOST).unwrap_or(1);
-        let (claimed, more) = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many())?;
+        let (claimed, more) = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many)?;
         let mut claimed = claimed.into_iter();
         let first = claimed.next();
         if first.is_some() {
             let more = more || claimed.len() > 0;
-            pool.shelf.put(claimed);
+            desk.shelf.put(claimed, now);
             if more {
                 // For the next one who sleeps.
-                self.calls.bell.ring(number);
+                self.calls.bell.ring(desk.pool);
             }
         }
         Ok(first)
+    }
+
+    /// A job that a worker of the pool has claimed.
+    fn shelved(&self, pool: usize, take: impl Fn(&Shelf) -> Option<Claimed>) -> Option<Claimed> {
+        self.desks.iter().filter(|desk| desk.pool == pool).find_map(|desk| take(&desk.shelf))
+    }
+
+    /// Whether a worker finds nothing that was claimed and not begun.
+    pub(crate) fn is_last(&self, worker: usize) -> bool {
+        self.desks.get(worker).is_none_or(|desk| {
+            desk.shelf.is_empty()
+                && self.desks.iter().filter(|other| other.pool == desk.pool).all(|other| other.shelf.is_empty())
+        })
     }
 
     /// All queues, those of another pool first each time, so that none takes all places for async tasks.
@@ -208,7 +217,7 @@ impl Crew {
 
     /// The pool of a plain worker.
     pub(super) fn pool_of(&self, worker: &str) -> Option<usize> {
-        self.names.iter().find(|(name, _)| **name == *worker).map(|(_, pool)| *pool)
+        self.desks.iter().find(|desk| *desk.name == *worker).map(|desk| desk.pool)
     }
 
     /// Takes up to `most` jobs, one of them unless they are of `many`, and says whether there may be more. What ended at
@@ -290,7 +299,7 @@ impl Crew {
             let mut attempts = self.lock();
             attempts.running.insert(place.slot, running);
             // Where there are no workers nobody keeps deadlines.
-            if self.workers > 0
+            if !self.desks.is_empty()
                 && let Some(deadline) = attempt.as_ref().ok().and_then(Attempt::plain_deadline)
             {
                 attempts.deadlines.insert((deadline, place.slot));
@@ -337,13 +346,13 @@ impl Crew {
         let _ = wait.recv();
     }
 
-    /// Settles an attempt together with others: at once if that is asked for, else within a millisecond. Its place may
+    /// Settles an attempt together with others of its worker: at once if that is asked for, else within two milliseconds. Its place may
     /// be given to another: should the process die first, the job goes back as if it had not begun.
     ///
     /// Its [`back`](Self::back) has counted it as put off.
-    pub(crate) fn settle_with_others(&self, kit: Kit, end: End, now: bool) {
-        let now = now || self.executor.waiters.any(kit.id());
-        self.settle_all(self.ends.add((kit, end), now));
+    pub(crate) fn settle_with_others(&self, worker: usize, kit: Kit, end: End, now: Instant, at_once: bool) {
+        let at_once = at_once || self.executor.waiters.any(kit.id());
+        self.settle_all(self.ends.add(worker, (kit, end), now, at_once));
     }
 
     /// Settles what was put off.
@@ -365,8 +374,8 @@ impl Crew {
     }
 
     /// Gives back what was claimed and not begun.
-    pub(crate) fn clear_shelf(&self) {
-        let left: Vec<Claimed> = self.pools.iter().flat_map(|pool| pool.shelf.clear()).collect();
+    pub(crate) fn clear_shelves(&self) {
+        let left: Vec<Claimed> = self.desks.iter().flat_map(|desk| desk.shelf.clear()).collect();
         if !left.is_empty() {
             self.executor.give_back(left.iter().map(|job| job.lease));
         }

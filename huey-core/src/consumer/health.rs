@@ -71,7 +71,7 @@ impl Crew {
     pub(super) fn health(&self) -> Health {
         let now = self.executor.storage.clock().now();
         let mut health = Health::new();
-        health.workers.extend(self.names.iter().map(|(name, _)| WorkerHealth { name: name.to_string(), runs: None }));
+        health.workers.extend(self.desks.iter().map(|desk| WorkerHealth { name: desk.name.to_string(), runs: None }));
         self.look_at_attempts(&mut health);
         self.look_at_storage(&mut health, now);
         health

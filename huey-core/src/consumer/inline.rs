@@ -8,7 +8,8 @@ use crate::sync::{Arc, Mutex, PoisonError};
 use std::collections::{HashMap, VecDeque};
 
 use super::config::Owner;
-use super::crew::{Crew, Place, Pool};
+use super::crew::{Crew, Place};
+use super::desk::Pool;
 use crate::enqueue::RunNow;
 use crate::execute::{Attempt, End, Executor, Kit, Stopper};
 use crate::id::JobId;
@@ -56,8 +57,15 @@ pub(crate) struct Begun {
 impl Inline {
     pub(crate) fn new(executor: Arc<Executor>, owner: Owner, ticker: Arc<Ticker>) -> Arc<Self> {
         // No queue named is every queue.
-        let crew =
-            Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(Vec::new(), 0)], Vec::new(), Vec::new(), true));
+        let crew = Arc::new(Crew::new(
+            executor,
+            owner,
+            ticker,
+            vec![Pool { queues: Vec::new(), workers: 0 }],
+            Vec::new(),
+            Vec::new(),
+            true,
+        ));
         let stopper: crate::sync::Weak<dyn Stopper> = Arc::downgrade(&crew) as crate::sync::Weak<dyn Stopper>;
         crew.executor.add_stopper(stopper);
         Arc::new(Self {

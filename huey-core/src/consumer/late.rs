@@ -91,7 +91,7 @@ impl Crew {
 
     /// Whether so many bodies ignore their deadlines that no plain job is claimed.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.workers > 0 && self.late.load(Ordering::SeqCst) >= self.workers
+        !self.desks.is_empty() && self.late.load(Ordering::SeqCst) >= self.desks.len()
     }
 
     /// Waits for the next body that is past its deadline. `None` once no worker is left.
@@ -204,7 +204,7 @@ pub(super) fn keep_deadlines(crew: &Arc<Crew>) {
                 "as many bodies ignore their deadlines as there are workers: no plain job is claimed until one returns"
             );
             // What was claimed together with it is for others.
-            crew.clear_shelf();
+            crew.clear_shelves();
         }
         settle(crew, slot, kit, End::Late, hold, || ());
     }

@@ -7,6 +7,8 @@ mod bell;
 mod calls;
 mod config;
 mod crew;
+mod desk;
+mod ends;
 mod health;
 #[cfg(feature = "tokio")]
 mod helper;

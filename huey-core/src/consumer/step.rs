@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::config::Consumer;
-use super::crew::{Crew, Pool};
+use super::crew::Crew;
+use super::desk::Pool;
 use crate::error::Result;
 use crate::execute::{Attempt, Stopper};
 use crate::store::Tasks;
@@ -11,7 +12,8 @@ use crate::store::Tasks;
 /// Picks up the next job, runs it on this thread, and returns once its end was told of. Whether there was one to run.
 pub(crate) fn step(consumer: Consumer) -> Result<bool> {
     let Consumer { executor, owner, ticker, queues, .. } = consumer;
-    let crew = Arc::new(Crew::new(executor, owner, ticker, vec![Pool::new(queues, 0)], Vec::new(), Vec::new(), true));
+    let crew =
+        Arc::new(Crew::new(executor, owner, ticker, vec![Pool { queues, workers: 0 }], Vec::new(), Vec::new(), true));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
     let Some(job) = crew.claim(&crew.queues, Tasks::Except(Vec::new()), 1, Tasks::Only(Vec::new()))?.0.pop() else {

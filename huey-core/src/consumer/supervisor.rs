@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::config::Consumer;
-use super::crew::{Crew, Pool};
+use super::crew::Crew;
+use super::desk::{Desk, Pool};
 use super::running::{ConsumerHandle, Done};
 use super::{late, worker};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,16 +42,15 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
         async_tasks.push(CHORD.to_owned());
     }
     let runs_async = !async_tasks.is_empty() && async_limit > 0;
-    let mut names: Vec<(Arc<str>, usize)> =
-        (1..=workers).map(|number| (format!("huey-worker-{number}").into(), 0)).collect();
-    let mut pools = vec![Pool::new(queues, workers)];
+    let mut desks: Vec<Desk> = (1..=workers).map(|number| Desk::new(format!("huey-worker-{number}"), 0)).collect();
+    let mut pools = vec![Pool { queues, workers }];
     for (queue, workers) in own {
         let pool = pools.len();
-        names.extend((1..=workers).map(|number| (format!("huey-worker-{queue}-{number}").into(), pool)));
-        pools.push(Pool::new(vec![queue], workers));
+        desks.extend((1..=workers).map(|number| Desk::new(format!("huey-worker-{queue}-{number}"), pool)));
+        pools.push(Pool { queues: vec![queue], workers });
     }
-    let workers = names.len();
-    let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), pools, async_tasks, names, runs_async));
+    let workers = desks.len();
+    let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), pools, async_tasks, desks, runs_async));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
     let listener: Arc<OnWork> = {
@@ -60,9 +60,9 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     crew.executor.storage.on_work(Arc::downgrade(&listener));
     let done = Arc::new(Done::default());
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);
-    for (name, pool) in &crew.names {
-        crew.hired(false, *pool);
-        engage(&crew, name, *pool)?;
+    for (worker, desk) in crew.desks.iter().enumerate() {
+        crew.hired(false, desk.pool);
+        engage(&crew, worker, &desk.name)?;
     }
     if workers > 0 {
         spawn(&crew, &"huey-deadlines".into(), |crew, _| late::keep_deadlines(crew))?;
@@ -94,20 +94,22 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
 
 /// Another thread for a worker whose body does not return.
 pub(super) fn hire(crew: &Arc<Crew>, name: &str) -> Result<()> {
-    let pool = crew.pool_of(name).unwrap_or_default();
-    crew.hired(true, pool);
-    engage(crew, name, pool)
+    let Some((worker, desk)) = crew.desks.iter().enumerate().find(|(_, desk)| *desk.name == *name) else {
+        return Ok(());
+    };
+    crew.hired(true, desk.pool);
+    engage(crew, worker, &desk.name)
 }
 
-/// Starts the thread of a plain worker.
-fn engage(crew: &Arc<Crew>, name: &str, pool: usize) -> Result<()> {
+/// Starts a thread of a plain worker.
+fn engage(crew: &Arc<Crew>, worker: usize, name: &Arc<str>) -> Result<()> {
     crew.ends.join();
     let work = move |crew: &Arc<Crew>, name: &Arc<str>| {
         // Left also if it panics: the last one to leave ends the settler.
         let _leaves = Leaves(crew);
-        worker::work(crew, name, pool);
+        worker::work(crew, name, worker);
     };
-    spawn(crew, &name.into(), work).inspect_err(|_| drop(Leaves(crew)))
+    spawn(crew, name, work).inspect_err(|_| drop(Leaves(crew)))
 }
 
 struct Leaves<'a>(&'a Crew);
@@ -150,7 +152,7 @@ fn schedule(crew: &Crew) {
 /// Sees the crew off: lets running jobs end within the grace, then interrupts them, then gives back what is left.
 pub(crate) fn see_off(crew: &Arc<Crew>, grace: Duration) -> Result<()> {
     crew.stop_claiming();
-    crew.clear_shelf();
+    crew.clear_shelves();
     if crew.roll.wait_gone(monotonic().checked_add(grace)) {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! A worker thread: takes plain jobs, runs them, settles them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::Paces;
 use super::crew::{Crew, Place};
@@ -15,9 +15,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Works until the crew stops claiming.
-pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, pool: usize) {
+pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, worker: usize) {
     let _mark = WorkerMark::new(crew.executor.waiters.key());
-    let mut hand = Hand { crew, name, pool, place: None, paces: Paces::default() };
+    let pool = crew.desks.get(worker).map_or(0, |desk| desk.pool);
+    let mut hand = Hand { crew, name, worker, place: None, paces: Paces::default(), now: None };
     let mut pause = FIRST_PAUSE;
     crew.executor.hooks.startup(name);
     while !crew.is_stopping() {
@@ -48,16 +49,19 @@ enum Turn {
 struct Hand<'a> {
     crew: &'a Arc<Crew>,
     name: &'a Arc<str>,
-    pool: usize,
+    worker: usize,
     /// The place of the last attempt, while its end waits for others to be settled with.
     place: Option<Place>,
     paces: Paces,
+    /// When the last body returned, if nothing has been waited for since.
+    now: Option<Instant>,
 }
 
 impl Hand<'_> {
     /// One job, or none.
     fn turn(&mut self) -> Result<Turn, StorageError> {
-        let Some(job) = self.crew.next_job(self.pool, || self.paces.quick())? else {
+        let now = self.now.take().unwrap_or_else(monotonic);
+        let Some(job) = self.crew.next_job(self.worker, now, || self.paces.quick())? else {
             // Another worker may have taken what was left of those that were claimed together.
             self.settle();
             return Ok(Turn::Nothing);
@@ -69,7 +73,9 @@ impl Hand<'_> {
             Ok(attempt) => attempt.run(),
             Err(end) => end,
         };
-        self.paces.note(&task, monotonic().duration_since(begun));
+        let ended = monotonic();
+        self.now = Some(ended);
+        self.paces.note(&task, ended.duration_since(begun));
         let put_off = kit.is_relaxed() && !matches!(end, End::NotBegun);
         let place = match self.crew.back(place, put_off) {
             Back::InTime(place) => place,
@@ -82,14 +88,14 @@ impl Hand<'_> {
                 return Ok(Turn::Replaced);
             }
         };
-        let is_last = self.crew.pools.get(self.pool).is_none_or(|pool| pool.shelf.is_empty());
+        let is_last = self.crew.is_last(self.worker);
         if matches!(end, End::NotBegun) {
             self.crew.settle(place, kit, end);
             // The job went back, and would be claimed again at once.
             return Err(StorageError::Unavailable("the beginning of an attempt could not be noted".into()));
         }
         if put_off {
-            self.crew.settle_with_others(kit, end, is_last);
+            self.crew.settle_with_others(self.worker, kit, end, ended, is_last);
             self.place = Some(place).filter(|_| !is_last);
         } else {
             self.crew.settle(place, kit, end);
@@ -99,13 +105,13 @@ impl Hand<'_> {
 
     /// Settles what was put off, and gives back the place.
     fn settle(&mut self) {
-        self.crew.settle_all(self.crew.ends.take());
+        self.crew.settle_all(self.crew.ends.take(self.worker));
         self.place = None;
     }
 
     /// Leaves nothing behind that was begun or claimed.
     fn put_down(mut self) {
         self.settle();
-        self.crew.clear_shelf();
+        self.crew.clear_shelves();
     }
 }

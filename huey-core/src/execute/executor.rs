@@ -183,7 +183,8 @@ impl Executor {
             retried: claimed.retried,
             retries,
             origin,
-            headers: headers.clone().into(),
+            // One that is empty is shared.
+            headers: if headers.is_empty() { Arc::default() } else { headers.clone().into() },
             durability: claimed.durability,
             at_most_once: claimed.at_most_once,
             started: claimed.started,
