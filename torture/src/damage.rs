@@ -40,7 +40,7 @@ fn kept(n: u64, load: Vec<u8>) -> Option<u64> {
 
 /// Some large ones fill the volumes.
 fn load_of(n: u64) -> Vec<u8> {
-    (0..n * 3_701 % if n.is_multiple_of(3) { 3_000 } else { 80_000 })
+    (0..n * 3_701 % if n.is_multiple_of(3) { 3_000 } else { 140_000 })
         .map(|at| u8::try_from((n + at) % 251).unwrap_or(0))
         .collect()
 }

@@ -8,7 +8,7 @@
 //! huey-torture damage --corruptions N [--seed S] [--json FILE]
 //! huey-torture fuzz   [TARGET] --seconds N [--keep] [--seed S] [--json FILE]
 //! huey-torture seeds
-//! huey-torture rounds --jobs N --round N --scheduled N [--kept SECONDS] [--json FILE]
+//! huey-torture rounds --jobs N --round N --scheduled N [--kept SECONDS] [--every SECONDS] [--ahead N] [--json FILE]
 //! huey-torture soak   --minutes N [--seed S] [--json FILE]
 //! ```
 //!
@@ -60,7 +60,7 @@ use huey::BoxError;
 use report::Report;
 
 const USAGE: &str = "usage: huey-torture --kills N --images N | images --images N [--without-sealing] | kills --kills N \
-                     [--crash-limit N] | opens [--turns N] | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N [--kept SECONDS] | soak --minutes N, each with [--seed S] [--work \
+                     [--crash-limit N] | opens [--turns N] | damage --corruptions N | fuzz [TARGET] --seconds N | seeds | rounds --jobs N --round N --scheduled N [--kept SECONDS] [--every SECONDS] [--ahead N] | soak --minutes N, each with [--seed S] [--work \
                      FOLDER] [--json FILE]";
 
 fn main() -> ExitCode {
