@@ -87,6 +87,30 @@ fn endless(#[data] gate: &Gate) {
 }
 
 #[test]
+fn a_third_worker_takes_what_two_leave_that_block() {
+    let (huey, _, begun, go) = gated();
+    let consumer = huey.consumer().workers(3).start().unwrap();
+    // Until all of them know it to be quick, and sleep.
+    huey.enqueue_many((0..3_000).map(|_| quick::job(0))).unwrap();
+    consumer.wait_idle().unwrap();
+    let numbers = [BLOCKS, BLOCKS + 1].into_iter().chain(0..60);
+    let mut all = huey.enqueue_many(numbers.map(quick::job)).unwrap().into_iter();
+    let blocked: Vec<_> = all.by_ref().take(2).collect();
+    for _ in &blocked {
+        begun.recv_timeout(LONG).unwrap();
+    }
+    for handle in all {
+        handle.wait(LONG).unwrap();
+    }
+    // Either may be the first to hear it.
+    blocked.iter().for_each(|_| go.send(()).unwrap());
+    for handle in blocked {
+        handle.wait(LONG).unwrap();
+    }
+    consumer.shutdown().wait().unwrap();
+}
+
+#[test]
 fn what_a_worker_claimed_and_does_not_begin_is_taken_though_there_is_always_more_to_claim() {
     let (huey, gate, begun, go) = gated();
     *gate.stream.lock().unwrap() = Some(huey.clone());

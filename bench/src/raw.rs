@@ -4,13 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use huey::__private::encode;
 use huey::BoxError;
 use huey::store::{ENTRY_LIMIT, Log, Medium};
-use huey_sled::SledMedium;
+use huey_sled::{SledLog, SledMedium};
 
 use crate::place::rate;
 
@@ -163,69 +164,107 @@ pub(crate) fn noted(folder: &Path, times: u32) -> Result<f64, BoxError> {
     })
 }
 
-/// Jobs a second that are put in by bulks, of which only this is done: the arguments of each are encoded by themselves, and go with
-/// as many bytes as a job takes beside them into entries of a journal.
+/// A journal by itself: bytes that come together become an entry once there are enough of them.
+struct Journal {
+    log: SledLog,
+    entry: Vec<u8>,
+    sequence: u64,
+}
+
+impl Journal {
+    fn new(folder: &Path) -> Result<Self, BoxError> {
+        let log = SledMedium::new(folder.join("journal"), 32 * 1024 * 1024)?.open()?;
+        Ok(Self { log, entry: Vec::with_capacity(ENTRY_LIMIT), sequence: 0 })
+    }
+
+    fn put(&mut self, bytes: &[u8], beside: usize) -> Result<(), BoxError> {
+        if self.entry.len() + bytes.len() + beside > ENTRY_LIMIT {
+            self.append()?;
+        }
+        self.entry.extend_from_slice(bytes);
+        self.entry.resize(self.entry.len() + beside, 7);
+        Ok(())
+    }
+
+    fn append(&mut self) -> Result<(), BoxError> {
+        self.sequence += 1;
+        self.log.append(self.sequence, &self.entry).map_err(|error| error.to_string())?;
+        self.entry.clear();
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), BoxError> {
+        self.append()?;
+        self.log.flush().map_err(|error| error.to_string())?;
+        Ok(self.log.barrier().sync().map_err(|error| error.to_string())?)
+    }
+}
+
+/// Jobs a second that are put in by bulks, of which only this is done: the arguments of each are encoded by themselves, and
+/// go into a journal with as many bytes as a job takes beside them.
 pub(crate) fn bulks(folder: &Path, times: u32, load: impl Fn() -> Vec<u8>) -> Result<f64, BoxError> {
-    let mut log = SledMedium::new(folder.join("journal"), 32 * 1024 * 1024)?.open()?;
-    let mut entry = Vec::with_capacity(ENTRY_LIMIT);
-    let mut sequence = 0;
+    let mut journal = Journal::new(folder)?;
     rate(times, || {
         for _ in 0..times {
-            let arguments = encode(&(load(),))?;
-            if entry.len() + arguments.len() + BESIDE > ENTRY_LIMIT {
-                sequence += 1;
-                log.append(sequence, &entry).map_err(|error| error.to_string())?;
-                entry.clear();
-            }
-            entry.extend_from_slice(&arguments);
-            entry.extend_from_slice(&[7; BESIDE]);
+            journal.put(&encode(&(load(),))?, BESIDE)?;
         }
-        log.flush().map_err(|error| error.to_string())?;
-        Ok(log.barrier().sync().map_err(|error| error.to_string())?)
+        journal.sync()
     })
 }
 
-/// A thread that writes for each job what its claim, the note that it begins and its end are, tells when it began, and nothing else.
+/// A thread that waits for jobs. Of each only what comes to the system is done: what it and its claim and its end are goes into a
+/// journal, both threads wake each other, and the note that it begins is written.
 struct Worker {
-    db: sled::Db,
-    send: Sender<u64>,
+    journal: Arc<Mutex<Journal>>,
+    send: Option<Sender<()>>,
     begun: Receiver<Instant>,
+    thread: Option<JoinHandle<Result<(), BoxError>>>,
 }
 
 impl Worker {
     fn new(folder: &Path) -> Result<Self, BoxError> {
-        let (db, _) = open(folder)?;
+        let journal = Arc::new(Mutex::new(Journal::new(folder)?));
         let mut notes = File::create(folder.join("notes"))?;
-        let (send, receive) = channel::<u64>();
+        let (send, receive) = channel();
         let (tell, begun) = channel();
-        let journal = db.clone();
-        // It ends with the sender.
-        std::thread::spawn(move || -> Result<(), BoxError> {
-            for number in receive {
-                journal.insert((3 * number + 1).to_be_bytes(), &[7; 45][..])?;
+        let shared = Arc::clone(&journal);
+        let thread = std::thread::spawn(move || {
+            for () in receive {
+                lock(&shared).put(&[], 45)?;
                 notes.seek(SeekFrom::Start(0))?;
                 notes.write_all(&[7; 64])?;
                 let now = Instant::now();
-                journal.insert((3 * number + 2).to_be_bytes(), &[7; 7][..])?;
-                let _ = tell.send(now);
+                lock(&shared).put(&[], 7)?;
+                tell.send(now)?;
             }
             Ok(())
         });
-        Ok(Self { db, send, begun })
+        Ok(Self { journal, send: Some(send), begun, thread: Some(thread) })
     }
 
     /// Puts a job in, waits for its end, and says when it began.
     fn trip(&self, number: u32) -> Result<Instant, BoxError> {
-        self.db.insert((3 * u64::from(number)).to_be_bytes(), value(number))?;
-        self.send.send(number.into())?;
+        lock(&self.journal).put(&value(number), 0)?;
+        self.send.as_ref().ok_or("the worker has ended")?.send(())?;
         Ok(self.begun.recv()?)
+    }
+
+    fn end(mut self) -> Result<(), BoxError> {
+        drop(self.send.take());
+        self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(|_| "the worker panicked")?)
     }
 }
 
-/// Jobs a second that are put in and waited for, of which only what reaches sled and the other thread is done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Jobs a second that are put in and waited for, of which only what comes to the system is done.
 pub(crate) fn trips(folder: &Path, times: u32) -> Result<f64, BoxError> {
     let worker = Worker::new(folder)?;
-    rate(times, || (0..times).try_for_each(|number| worker.trip(number).map(drop)))
+    let trips = rate(times, || (0..times).try_for_each(|number| worker.trip(number).map(drop)))?;
+    worker.end()?;
+    Ok(trips)
 }
 
 /// Microseconds from the moment when a job is put in to its beginning, on a thread that sleeps, of which only the same is done.
@@ -237,6 +276,7 @@ pub(crate) fn starts(folder: &Path, times: u32) -> Result<Vec<f64>, BoxError> {
         let sent = Instant::now();
         all.push(worker.trip(number)?.saturating_duration_since(sent).as_secs_f64() * 1e6);
     }
+    worker.end()?;
     Ok(all)
 }
 

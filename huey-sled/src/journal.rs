@@ -33,8 +33,8 @@ pub struct SledLog {
 /// All volumes, the oldest first. There is always one.
 struct Volumes {
     all: VecDeque<Volume>,
-    /// Those that are open, the one that was read last at the end. The newest of all is always open, and not among them. One that was
-    /// not read yet comes before those that were, and before those that were full earlier, which are read sooner.
+    /// Those that are open, the one that was read last at the end. The newest of all is always open, and not among them. One
+    /// that was not read yet comes before all others: those that were full earlier are read sooner.
     open: Vec<u64>,
 }
 
@@ -107,12 +107,13 @@ impl Volumes {
     /// Adds the newest. The last one before it stays open if there is room: to open it again takes sled some milliseconds.
     fn push(&mut self, volume: Volume, site: &Site) {
         if let Some(last) = self.all.back() {
-            self.open.insert(0, last.first);
+            let at = if last.was_read() { self.open.len() } else { 0 };
+            self.open.insert(at, last.first);
         }
         self.all.push_back(volume);
         // sled syncs its file when it is closed.
         if site.seals {
-            self.close(site.cache);
+            self.close(site.cache, 0);
         }
     }
 
@@ -142,16 +143,18 @@ impl Volumes {
                 self.open.retain(|open| *open != first);
                 self.open.push(first);
             }
-            self.close(site.cache);
+            self.close(site.cache, 1);
         }
         done
     }
 
-    /// Closes those that were not read for longest, until what sled holds of the others is within `cache`.
-    fn close(&mut self, cache: u64) {
+    /// Closes those that were not read for longest, until what sled takes for the others, and for the newest once that is full,
+    /// is within `cache`. That many `stay` in any case.
+    fn close(&mut self, cache: u64, stay: usize) {
+        let coming = self.room().saturating_sub(self.all.back().map_or(0, |newest| newest.bytes));
         let Self { all, open } = self;
-        let mut cached: u64 = all.iter().map(Volume::cached).sum();
-        while cached > cache && open.len() > 1 {
+        let mut cached = coming + all.iter().map(Volume::cached).sum::<u64>();
+        while cached > cache && open.len() > stay {
             let first = open.remove(0);
             if let Ok(at) = all.binary_search_by_key(&first, |volume| volume.first)
                 && let Some(volume) = all.get_mut(at)

@@ -57,8 +57,8 @@ impl Sled {
         Self { folder: folder.into(), cache: 32 * 1024 * 1024 }
     }
 
-    /// How many bytes of memory what was last written and read of the journal takes, at least 8 MiB. 32 MiB
-    /// unless set.
+    /// About how many bytes of memory may be taken for what was written and read last of the journal. The newest part, which takes
+    /// up to 15 MiB, and the part that is being read, up to 15 more, are there in any case. 32 MiB unless set.
     pub fn cache(mut self, bytes: u64) -> Self {
         self.cache = bytes;
         self

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use huey::testing::Inspector;
@@ -25,6 +25,8 @@ const FAR: Duration = Duration::from_hours(365 * 24);
 
 /// How often a round that is drained while it is enqueued is looked at.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long those who enqueue wait for the consumer.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 static RUN: AtomicU64 = AtomicU64::new(0);
 
@@ -283,18 +285,14 @@ impl Looks<'_> {
     /// Enqueues `left`, the first of them and how many, beside the consumer, and looks meanwhile. No more wait than did when so
     /// many were `run`.
     fn while_enqueued(&mut self, huey: &Huey, left: (u64, u64), run: u64) -> Result<(), BoxError> {
-        let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let producer = scope.spawn(|| {
-                let enqueued = enqueue_while(huey, left.0, left.1, &|done| RUN.load(Ordering::Relaxed) < run + done);
-                over.store(true, Ordering::SeqCst);
-                enqueued
-            });
-            while !over.load(Ordering::SeqCst) {
+            let may = |done| RUN.load(Ordering::Relaxed) >= run + done;
+            let producer = scope.spawn(move || enqueue_while(huey, left.0, left.1, &may));
+            while !producer.is_finished() {
                 self.look(huey)?;
                 std::thread::sleep(LOOK);
             }
-            producer.join().map_err(|_| "the producers panicked")?.map_err(Into::into)
+            producer.join().map_err(|_| "the producers panicked")?
         })
     }
 }
@@ -316,22 +314,26 @@ fn load(number: u64) -> Vec<u8> {
     (0..=LOAD / 8).flat_map(|_| random.number().to_le_bytes()).take(LOAD).collect()
 }
 
-fn enqueue(huey: &Huey, first: u64, many: u64) -> Result<()> {
-    enqueue_while(huey, first, many, &|_| false)
+fn enqueue(huey: &Huey, first: u64, many: u64) -> Result<(), BoxError> {
+    enqueue_while(huey, first, many, &|_| true)
 }
 
-/// Enqueues so many, and waits whenever it `must`, given how many were.
-fn enqueue_while(huey: &Huey, first: u64, many: u64, must: &(dyn Fn(u64) -> bool + Sync)) -> Result<()> {
+/// Enqueues so many, each once it is `in_turn` after those before it.
+fn enqueue_while(huey: &Huey, first: u64, many: u64, in_turn: &(dyn Fn(u64) -> bool + Sync)) -> Result<(), BoxError> {
     std::thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|producer| {
                 scope.spawn(move || {
                     (first + producer..first + many).step_by(usize::try_from(PRODUCERS).unwrap_or(1)).try_for_each(
                         |number| {
-                            while must(number - first) {
+                            let begun = Instant::now();
+                            while !in_turn(number - first) {
+                                if begun.elapsed() > PATIENCE {
+                                    return Err("the consumer takes no more jobs".into());
+                                }
                                 std::thread::sleep(Duration::from_millis(1));
                             }
-                            carry::enqueue(huey, number, load(number)).map(drop)
+                            Ok(carry::enqueue(huey, number, load(number)).map(drop)?)
                         },
                     )
                 })

@@ -12,6 +12,7 @@ pub(crate) const MOST: usize = 256;
 pub(super) const QUICK: Duration = Duration::from_micros(50);
 /// So many runs tell.
 const RUNS: u32 = 16;
+
 /// How long the tasks take that a worker runs, by their medians.
 #[derive(Default)]
 pub(crate) struct Paces {

@@ -150,33 +150,57 @@ impl Crew {
 
     /// The next job for a worker: one that it claimed with others before; or one of a new claim, which takes more than one of
     /// `many`, if the bell has rung since somebody claimed last; or one that another has claimed.
+    ///
+    /// Whoever heard the bell or takes a job of another, and leaves some behind, rings for the next: its own body may take long.
     pub(crate) fn next_job(
         &self,
         worker: usize,
-        now: Instant,
         many: impl FnOnce() -> Tasks,
     ) -> Result<Option<Claimed>, StorageError> {
         let Some(desk) = self.desks.get(worker) else { return Ok(None) };
+        let now = monotonic();
         if !self.is_stuck()
-            && let Some(job) = desk.shelf.next(now).or_else(|| self.shelved(desk.pool, |shelf| shelf.overdue(now)))
+            && let Some(job) = desk.shelf.next(now)
+        {
+            return Ok(Some(job));
+        }
+        let found = self.look_further(desk, now, many);
+        if let Ok(Some(_)) = found
+            && !self.is_last(desk)
+        {
+            self.calls.bell.ring(desk.pool);
+        }
+        found
+    }
+
+    fn look_further(
+        &self,
+        desk: &Desk,
+        now: Instant,
+        many: impl FnOnce() -> Tasks,
+    ) -> Result<Option<Claimed>, StorageError> {
+        if !self.is_stuck()
+            && let Some(job) = self.shelved(desk.pool, |shelf| shelf.overdue(now))
         {
             return Ok(Some(job));
         }
         // In this order, so that the ring is heard by which a late body says that it has returned.
-        if self.calls.bell.take(desk.pool) {
-            if self.is_stuck() {
+        let rung = self.calls.bell.take(desk.pool);
+        if self.is_stuck() {
+            if rung {
                 self.clear_shelves();
-                return Ok(None);
             }
-            if let Some(job) = self.claim_many(desk, now, many())? {
-                return Ok(Some(job));
-            }
+            return Ok(None);
         }
-        Ok(if self.is_stuck() { None } else { self.shelved(desk.pool, Shelf::any) })
+        let claimed = if rung { self.claim_many(desk, many()) } else { Ok(None) };
+        match claimed {
+            Ok(Some(job)) => Ok(Some(job)),
+            none => self.shelved(desk.pool, Shelf::any).map_or(none, |job| Ok(Some(job))),
+        }
     }
 
     /// Claims a job for a worker, and those that it runs after that.
-    fn claim_many(&self, desk: &Desk, now: Instant, many: Tasks) -> Result<Option<Claimed>, StorageError> {
+    fn claim_many(&self, desk: &Desk, many: Tasks) -> Result<Option<Claimed>, StorageError> {
         // A claim that names no queue takes from all of them.
         let pool = self.pools.get(desk.pool).filter(|pool| !pool.queues.is_empty());
         let Some(pool) = pool else { return Ok(None) };
@@ -186,7 +210,7 @@ impl Crew {
         let first = claimed.next();
         if first.is_some() {
             let more = more || claimed.len() > 0;
-            desk.shelf.put(claimed, now);
+            desk.shelf.put(claimed, monotonic());
             if more {
                 // For the next one who sleeps.
                 self.calls.bell.ring(desk.pool);
@@ -200,12 +224,15 @@ impl Crew {
         self.desks.iter().filter(|desk| desk.pool == pool).find_map(|desk| take(&desk.shelf))
     }
 
-    /// Whether a worker finds nothing that was claimed and not begun.
-    pub(crate) fn is_last(&self, worker: usize) -> bool {
-        self.desks.get(worker).is_none_or(|desk| {
-            desk.shelf.is_empty()
-                && self.desks.iter().filter(|other| other.pool == desk.pool).all(|other| other.shelf.is_empty())
-        })
+    /// Whether nothing that was claimed for the pool is left to begin.
+    fn is_last(&self, desk: &Desk) -> bool {
+        desk.shelf.is_empty()
+            && self.desks.iter().filter(|other| other.pool == desk.pool).all(|other| other.shelf.is_empty())
+    }
+
+    /// Whether a worker has run the last of what was claimed for its pool.
+    pub(crate) fn has_run_last(&self, worker: usize) -> bool {
+        self.desks.get(worker).is_none_or(|desk| self.is_last(desk))
     }
 
     /// All queues, those of another pool first each time, so that none takes all places for async tasks.
@@ -346,8 +373,8 @@ impl Crew {
         let _ = wait.recv();
     }
 
-    /// Settles an attempt together with others of its worker: at once if that is asked for, else within two milliseconds. Its place may
-    /// be given to another: should the process die first, the job goes back as if it had not begun.
+    /// Settles an attempt together with others of its worker: at once if that is asked for, else within two milliseconds. Its
+    /// place may be given to another: should the process die first, the job goes back as if it had not begun.
     ///
     /// Its [`back`](Self::back) has counted it as put off.
     pub(crate) fn settle_with_others(&self, worker: usize, kit: Kit, end: End, now: Instant, at_once: bool) {

@@ -1,7 +1,7 @@
 //! A worker thread: takes plain jobs, runs them, settles them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::batch::Paces;
 use super::crew::{Crew, Place};
@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, worker: usize) {
     let _mark = WorkerMark::new(crew.executor.waiters.key());
     let pool = crew.desks.get(worker).map_or(0, |desk| desk.pool);
-    let mut hand = Hand { crew, name, worker, place: None, paces: Paces::default(), now: None };
+    let mut hand = Hand { crew, name, worker, place: None, paces: Paces::default() };
     let mut pause = FIRST_PAUSE;
     crew.executor.hooks.startup(name);
     while !crew.is_stopping() {
@@ -53,15 +53,12 @@ struct Hand<'a> {
     /// The place of the last attempt, while its end waits for others to be settled with.
     place: Option<Place>,
     paces: Paces,
-    /// When the last body returned, if nothing has been waited for since.
-    now: Option<Instant>,
 }
 
 impl Hand<'_> {
     /// One job, or none.
     fn turn(&mut self) -> Result<Turn, StorageError> {
-        let now = self.now.take().unwrap_or_else(monotonic);
-        let Some(job) = self.crew.next_job(self.worker, now, || self.paces.quick())? else {
+        let Some(job) = self.crew.next_job(self.worker, || self.paces.quick())? else {
             // Another worker may have taken what was left of those that were claimed together.
             self.settle();
             return Ok(Turn::Nothing);
@@ -74,7 +71,6 @@ impl Hand<'_> {
             Err(end) => end,
         };
         let ended = monotonic();
-        self.now = Some(ended);
         self.paces.note(&task, ended.duration_since(begun));
         let put_off = kit.is_relaxed() && !matches!(end, End::NotBegun);
         let place = match self.crew.back(place, put_off) {
@@ -88,7 +84,7 @@ impl Hand<'_> {
                 return Ok(Turn::Replaced);
             }
         };
-        let is_last = self.crew.is_last(self.worker);
+        let is_last = self.crew.has_run_last(self.worker);
         if matches!(end, End::NotBegun) {
             self.crew.settle(place, kit, end);
             // The job went back, and would be claimed again at once.
@@ -112,6 +108,9 @@ impl Hand<'_> {
     /// Leaves nothing behind that was begun or claimed.
     fn put_down(mut self) {
         self.settle();
-        self.crew.clear_shelves();
+        // What is claimed by one in whose place another works is that one's.
+        if self.crew.is_stopping() {
+            self.crew.clear_shelves();
+        }
     }
 }

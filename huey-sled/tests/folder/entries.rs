@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use huey_core::store::{Log, LogError, Medium};
+use huey_sled::SledMedium;
 
 use crate::support::{Folder, append, bounds, entry};
 
@@ -101,6 +102,54 @@ fn entries_are_written_once_and_go_with_their_volumes() {
     assert_eq!(folder.volumes().len(), 1, "the newest stays");
     assert!(size(folder.path()) < 500 * EACH, "{} bytes on the disk", size(folder.path()));
     assert!(log.read(999).unwrap().is_none() && log.read(1_000).unwrap().is_some());
+}
+
+/// Waits until just these of a queue's volumes are open in this process, the oldest of which is 0. sled's threads hold the files of
+/// one that is closed for a moment.
+#[cfg(target_os = "linux")]
+fn wait_open(folder: &Folder, expected: &[usize]) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap();
+        let files: Vec<_> = links.filter_map(|link| std::fs::read_link(link.unwrap().path()).ok()).collect();
+        let is_open = |volume: &Path| files.iter().any(|file| file.starts_with(volume));
+        let all = folder.volumes();
+        let open: Vec<_> = (0..all.len()).filter(|at| is_open(&all[*at])).collect();
+        if open == expected {
+            return;
+        }
+        assert!(std::time::Instant::now() < until, "{open:?} are open and not {expected:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn full_volumes_stay_open_while_the_cache_has_room_those_that_are_read_first_before_others() {
+    const MIB: u64 = 1024 * 1024;
+    let fill = |cache: u64| {
+        let folder = Folder::new(&format!("open-{cache}"));
+        let mut log = SledMedium::new(folder.path().to_owned(), cache).unwrap().open().unwrap();
+        for sequence in 1..=3_000 {
+            log.append(sequence, &vec![7; huey_core::store::ENTRY_LIMIT]).unwrap();
+        }
+        (folder, log)
+    };
+    let at = |folder: &Folder, sequence: u64| {
+        let first = |path: &Path| path.extension().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+        folder.volumes().iter().filter(|path| first(path) <= sequence).count() - 1
+    };
+    let (folder, log) = fill(MIB);
+    let (middle, newest) = (at(&folder, 1_500), folder.volumes().len() - 1);
+    wait_open(&folder, &[newest]);
+    for (sequence, open) in [(1, [0, newest]), (1_500, [middle, newest])] {
+        assert!(log.read(sequence).unwrap().is_some());
+        wait_open(&folder, &open);
+    }
+    let (folder, log) = fill(22 * MIB);
+    wait_open(&folder, &[0, 1, newest]);
+    assert!(log.read(1_500).unwrap().is_some());
+    wait_open(&folder, &[0, middle, newest]);
 }
 
 #[test]
