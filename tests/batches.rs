@@ -103,7 +103,9 @@ fn a_third_worker_takes_what_two_leave_that_block() {
         handle.wait(LONG).unwrap();
     }
     // Either may be the first to hear it.
-    blocked.iter().for_each(|_| go.send(()).unwrap());
+    for _ in &blocked {
+        go.send(()).unwrap();
+    }
     for handle in blocked {
         handle.wait(LONG).unwrap();
     }
