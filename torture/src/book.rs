@@ -36,7 +36,7 @@ pub(crate) struct Known {
     pub(crate) killed: Option<u64>,
     /// Something synced was asked for after it had been said, and acknowledged.
     pub(crate) covered: bool,
-    /// How many ends had been announced when its body began last.
+    /// How many ends had been announced when the second began in which its body began last.
     pub(crate) ran: Option<usize>,
     /// Its body was about to end well.
     pub(crate) yielded: bool,
@@ -70,6 +70,8 @@ impl Known {
 pub(crate) struct Book {
     pub(crate) jobs: BTreeMap<JobId, Known>,
     pub(crate) ends: usize,
+    /// The second in which something was said last, and how many ends had been announced when it began.
+    second: (u64, usize),
     /// What is wrong whatever the queue holds: finding and why.
     pub(crate) wrong: BTreeSet<String>,
     /// Whether the task `moody` is revoked, and whether that may have been changed since.
@@ -126,7 +128,10 @@ impl Book {
     }
 
     fn note(&mut self, event: &str, id: JobId, task: &str, number: u64) {
-        let ends = self.ends;
+        if matches!(event, "E" | "S" | "C" | "Z" | "V" | "D") && number / 1_000_000 > self.second.0 {
+            self.second = (number / 1_000_000, self.ends);
+        }
+        let ends = self.second.1;
         let known = self.jobs.entry(id).or_default();
         task.clone_into(&mut known.task);
         match event {

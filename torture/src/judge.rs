@@ -5,9 +5,10 @@ use huey::JobState;
 use crate::book::{Book, Known};
 
 /// How many results the queues under attack keep, so that some are dropped all the time.
-pub(crate) const RESULTS: u64 = 4_000;
-/// A result cannot have been dropped for being too many before so many others came.
-const CROWD: usize = 1_000;
+pub(crate) const RESULTS: u64 = 16_000;
+/// A result cannot have been dropped for being too many before so many came since its second began: those of one second go in any
+/// order. Some ends are not announced.
+const CROWD: usize = 4_000;
 /// How much later than its interval a relaxed write may become durable: a sync takes its time.
 const SLACK: u64 = 400_000;
 
@@ -131,6 +132,23 @@ mod tests {
         assert_eq!(fate(&[('E', 0), ('X', 1)], "steady", 0, Gone), Fate::Lost, "its result would be kept");
         assert_eq!(fate(&[('E', 0), ('X', 1)], "fleeting", 0, Gone), Fate::Uncertain);
         assert_eq!(fate(&[('E', 0)], "steady", 0, Dead), Fate::Odd);
+    }
+
+    #[test]
+    fn a_result_may_have_been_dropped_for_those_of_its_second_and_later_ones_and_for_no_others() {
+        let run = |before: u64, since: u64| {
+            let others =
+                |many: u64, at: u64| -> String { (0..many).map(|_| line('C', BEFORE, "steady", at)).collect() };
+            let own = line('E', ID, "steady", 5_000_000) + &line('X', ID, "steady", 1);
+            fate_of(
+                &format!("{}{}{own}K - - 6000000\n", others(before, 4_999_999), others(since, 5_000_000)),
+                Gone,
+                RULES,
+            )
+        };
+        let crowd = CROWD as u64;
+        assert_eq!((run(0, crowd), run(0, crowd + 1)), (Fate::Lost, Fate::Uncertain));
+        assert_eq!(run(2 * crowd, crowd), Fate::Lost);
     }
 
     #[test]

@@ -200,7 +200,8 @@ impl HueyBuilder {
         self
     }
 
-    /// How many results are kept at most; those whose retention ends first go first. 1,000,000 unless set.
+    /// How many results are kept at most; those whose retention ends first go first, of one
+    /// second in any order. 1,000,000 unless set.
     pub fn max_results(mut self, results: u64) -> Self {
         self.storage.max_results = results;
         self

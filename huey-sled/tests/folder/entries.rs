@@ -114,7 +114,7 @@ fn wait_open(folder: &Folder, expected: &[usize]) {
         let files: Vec<_> = links.filter_map(|link| std::fs::read_link(link.unwrap().path()).ok()).collect();
         let is_open = |volume: &Path| files.iter().any(|file| file.starts_with(volume));
         let all = folder.volumes();
-        let open: Vec<_> = (0..all.len()).filter(|at| is_open(&all[*at])).collect();
+        let open: Vec<usize> = (0..).zip(&all).filter(|(_, volume)| is_open(volume)).map(|(at, _)| at).collect();
         if open == expected {
             return;
         }
