@@ -11,14 +11,24 @@ use crate::figure::Figure;
 use crate::place::Place;
 
 const FOR: Duration = Duration::from_secs(10);
-/// The system counts time in hundredths of a second.
-const TICKS: f64 = 100.0;
-
-fn ticks() -> Result<f64, BoxError> {
-    let text = fs::read_to_string("/proc/self/stat")?;
-    let rest = text.rsplit(") ").next().ok_or("stat has no name")?;
-    let field = |at: usize| -> Result<f64, BoxError> { Ok(rest.split(' ').nth(at).ok_or("stat is short")?.parse()?) };
-    Ok(field(11)? + field(12)?)
+/// Seconds that all threads but this one have run, and without those of sled's pool, by the scheduler, which counts nanoseconds where
+/// the ticks of the clock are hundredths of a second: one of those would be a tenth of a percent here.
+fn run_times() -> Result<(f64, f64), BoxError> {
+    let (mut all, mut own) = (0.0, 0.0);
+    let main = std::process::id().to_string();
+    for task in fs::read_dir("/proc/self/task")? {
+        let task = task?;
+        if task.file_name() == *main {
+            continue;
+        }
+        let text = fs::read_to_string(task.path().join("schedstat"))?;
+        let seconds = text.split(' ').next().ok_or("schedstat is empty")?.parse::<f64>()? / 1e9;
+        all += seconds;
+        if !fs::read_to_string(task.path().join("comm"))?.starts_with("sled-io") {
+            own += seconds;
+        }
+    }
+    Ok((all, own))
 }
 
 fn switches() -> Result<f64, BoxError> {
@@ -38,12 +48,15 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {
     let consumer = huey.consumer().workers(2).start()?;
     // Until what was written has been synced and everybody sleeps.
     std::thread::sleep(Duration::from_secs(3));
-    let (before, woken) = (ticks()?, switches()?);
+    let (before, woken) = (run_times()?, switches()?);
     std::thread::sleep(FOR);
-    let (after, woken_after) = (ticks()?, switches()?);
+    let (after, woken_after) = (run_times()?, switches()?);
     consumer.shutdown().wait()?;
+    let percent = |seconds: f64| seconds / FOR.as_secs_f64() * 100.0;
     Ok(vec![
-        Figure::alone("idle/cpu", (after - before) / TICKS / FOR.as_secs_f64() * 100.0, "%", "relaxed"),
+        Figure::alone("idle/cpu", percent(after.0 - before.0), "%", "relaxed"),
+        // Without the threads of sled's pool, each of which looks at its queue once a second.
+        Figure::alone("idle/own", percent(after.1 - before.1), "%", "relaxed"),
         Figure::alone("idle/wake-ups", (woken_after - woken) / FOR.as_secs_f64(), "1/s", "relaxed"),
     ])
 }
