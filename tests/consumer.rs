@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use huey::{BoxError, Context, Durability, Huey, JobState, Memory, SignalKind, VirtualClock, task};
-use support::{LONG, Stage, block_on, queue, queue_with, run};
+use support::{LONG, Stage, block_on, in_tokio, queue, queue_with, run};
 
 #[task]
 fn count(#[data] stage: &Stage) {
@@ -257,16 +257,18 @@ fn dropping_the_handle_stops_gracefully_and_waits_for_it() {
     assert_eq!(left.status().unwrap(), JobState::Queued);
 }
 
-#[tokio::test]
-async fn a_stop_can_be_awaited() {
-    let (huey, _, stage) = queue();
-    let handle = gated_async::enqueue_async(&huey).await.unwrap();
-    let consumer = huey.consumer().workers(1).start().unwrap();
-    stage.wait_notes(1);
-    let stopping = consumer.shutdown();
-    stage.open();
-    stopping.await.unwrap();
-    assert_eq!(handle.status().unwrap(), JobState::Complete);
+#[test]
+fn a_stop_can_be_awaited() {
+    in_tokio(async {
+        let (huey, _, stage) = queue();
+        let handle = gated_async::enqueue_async(&huey).await.unwrap();
+        let consumer = huey.consumer().workers(1).start().unwrap();
+        stage.wait_notes(1);
+        let stopping = consumer.shutdown();
+        stage.open();
+        stopping.await.unwrap();
+        assert_eq!(handle.status().unwrap(), JobState::Complete);
+    });
 }
 
 #[test]

@@ -277,9 +277,9 @@ fn a_dead_job_stays_until_it_is_purged_or_too_many_are() {
 #[test]
 fn a_body_tells_how_far_it_is() {
     let (huey, heard, stage) = queue();
-    let consumer = huey.consumer().workers(1).start().unwrap();
-    let job = reports::job().delay(Duration::from_millis(1)).enqueue(&huey).unwrap();
+    let job = reports::enqueue(&huey).unwrap();
     let own = job.subscribe(100).unwrap();
+    let consumer = huey.consumer().workers(1).start().unwrap();
     stage.wait_notes(1);
     assert_eq!(job.progress().unwrap(), Some(Progress::new(2, 3, "the second")));
     assert_eq!(huey.info(job.id()).unwrap().unwrap().progress, Some(Progress::new(2, 3, "the second")));

@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use huey::{Context, Durability, Huey, JobHandle, JobId, JobState, SignalKind, VirtualClock, task};
-use support::{LONG, Stage, block_on, queue, queue_with, run};
+use support::{LONG, Stage, block_on, in_tokio, queue, queue_with, run};
 
 #[task]
 fn add(a: i64, b: i64) -> i64 {
@@ -161,30 +161,34 @@ fn a_handle_can_be_awaited_without_any_runtime() {
     drop(consumer);
 }
 
-#[tokio::test]
-async fn a_handle_can_be_awaited_in_tokio() {
-    let (huey, _, stage) = queue();
-    let consumer = huey.consumer().workers(1).start().unwrap();
-    let handle = add::enqueue_async(&huey, 2, 3).await.unwrap();
-    assert_eq!(handle.await.unwrap(), 5);
-    let held = gated::enqueue_async(&huey, 9).await.unwrap();
-    tokio::time::timeout(Duration::from_millis(1), &held).await.unwrap_err();
-    stage.open();
-    assert_eq!(tokio::time::timeout(LONG, held).await.unwrap().unwrap(), 9);
-    consumer.shutdown().await.unwrap();
+#[test]
+fn a_handle_can_be_awaited_in_tokio() {
+    in_tokio(async {
+        let (huey, _, stage) = queue();
+        let consumer = huey.consumer().workers(1).start().unwrap();
+        let handle = add::enqueue_async(&huey, 2, 3).await.unwrap();
+        assert_eq!(handle.await.unwrap(), 5);
+        let held = gated::enqueue_async(&huey, 9).await.unwrap();
+        tokio::time::timeout(Duration::from_millis(1), &held).await.unwrap_err();
+        stage.open();
+        assert_eq!(tokio::time::timeout(LONG, held).await.unwrap().unwrap(), 9);
+        consumer.shutdown().await.unwrap();
+    });
 }
 
-#[tokio::test]
-async fn the_enqueue_of_an_async_program_waits_for_no_disk_on_its_thread() {
-    let (huey, heard, _) = queue();
-    let pending: Vec<_> = (0..20).map(|number| add::enqueue_async(&huey, number, 0)).collect();
-    let mut ids = Vec::new();
-    for enqueue in pending {
-        ids.push(enqueue.await.unwrap().id());
-    }
-    ids.dedup();
-    assert_eq!((ids.len(), huey.counts().unwrap().queued), (20, 20));
-    heard.wait(SignalKind::Enqueued, 20);
+#[test]
+fn the_enqueue_of_an_async_program_waits_for_no_disk_on_its_thread() {
+    in_tokio(async {
+        let (huey, heard, _) = queue();
+        let pending: Vec<_> = (0..20).map(|number| add::enqueue_async(&huey, number, 0)).collect();
+        let mut ids = Vec::new();
+        for enqueue in pending {
+            ids.push(enqueue.await.unwrap().id());
+        }
+        ids.dedup();
+        assert_eq!((ids.len(), huey.counts().unwrap().queued), (20, 20));
+        heard.wait(SignalKind::Enqueued, 20);
+    });
 }
 
 #[test]

@@ -110,7 +110,10 @@ macro_rules! foreign {
             };
         }
         impl Registered for $ty {
-            const REGISTRATION: &'static Registration = &Registration::new::<$ty>(<$ty as Task>::DEFINITION, None, &[]);
+            const REGISTRATION: &'static Registration = {
+                static OWN: Registration = Registration::new::<$ty>(<$ty as Task>::DEFINITION, None, &[]);
+                &OWN
+            };
         }
     };
 }

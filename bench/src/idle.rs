@@ -9,8 +9,10 @@ use crate::args::Args;
 use crate::enqueue::{carry, load};
 use crate::figure::Figure;
 use crate::place::Place;
+use crate::raw;
 
 const FOR: Duration = Duration::from_secs(10);
+
 /// Seconds that all threads but this one have run, and without those of sled's pool, by the scheduler, which counts nanoseconds where
 /// the ticks of the clock are hundredths of a second: one of those would be a tenth of a percent here.
 fn run_times() -> Result<(f64, f64), BoxError> {
@@ -41,22 +43,44 @@ fn switches() -> Result<f64, BoxError> {
     Ok(sum)
 }
 
-pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {
-    let place = Place::new(args.work())?;
-    let huey = place.open(Durability::Relaxed)?;
-    let _ = carry::job(load()).delay(Duration::from_hours(1)).enqueue(&huey)?;
-    let consumer = huey.consumer().workers(2).start()?;
+/// What this process takes while nobody asks anything of it.
+struct Rest {
+    /// Percent of a processor, of all threads but the one that measures.
+    all: f64,
+    /// The same without those of sled's pool.
+    own: f64,
+    /// Wake-ups a second.
+    woken: f64,
+}
+
+fn rest() -> Result<Rest, BoxError> {
     // Until what was written has been synced and everybody sleeps.
     std::thread::sleep(Duration::from_secs(3));
     let (before, woken) = (run_times()?, switches()?);
     std::thread::sleep(FOR);
     let (after, woken_after) = (run_times()?, switches()?);
+    let (percent, seconds) = (100.0 / FOR.as_secs_f64(), FOR.as_secs_f64());
+    Ok(Rest {
+        all: (after.0 - before.0) * percent,
+        own: (after.1 - before.1) * percent,
+        woken: (woken_after - woken) / seconds,
+    })
+}
+
+pub(crate) fn run(args: &Args) -> Result<Vec<Figure>, BoxError> {
+    let place = Place::new(args.work())?;
+    let sled = raw::at_rest(place.folder(), rest)??;
+    let huey = place.open(Durability::Relaxed)?;
+    let _ = carry::job(load()).delay(Duration::from_hours(1)).enqueue(&huey)?;
+    let consumer = huey.consumer().workers(2).start()?;
+    let queue = rest()?;
     consumer.shutdown().wait()?;
-    let percent = |seconds: f64| seconds / FOR.as_secs_f64() * 100.0;
     Ok(vec![
-        Figure::alone("idle/cpu", percent(after.0 - before.0), "%", "relaxed"),
+        Figure::alone("idle/cpu", queue.all, "%", "relaxed"),
         // Without the threads of sled's pool, each of which looks at its queue once a second.
-        Figure::alone("idle/own", percent(after.1 - before.1), "%", "relaxed"),
-        Figure::alone("idle/wake-ups", (woken_after - woken) / FOR.as_secs_f64(), "1/s", "relaxed"),
+        Figure::alone("idle/own", queue.own, "%", "relaxed"),
+        // A database of sled's that holds one value, and no queue.
+        Figure::alone("idle/sled", sled.all, "%", "relaxed"),
+        Figure::alone("idle/wake-ups", queue.woken, "1/s", "relaxed"),
     ])
 }

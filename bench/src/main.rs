@@ -23,7 +23,7 @@ mod queues;
 mod rate;
 mod raw;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use args::Args;
 use figure::Figure;
@@ -72,6 +72,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// Has the system write what an earlier scenario, or whoever built this, left to be written: it would count against the next.
+fn settle() {
+    if cfg!(unix) && !Command::new("sync").status().is_ok_and(|status| status.success()) {
+        eprintln!("huey-bench: `sync` did not run, so what is left to be written may disturb what is measured");
+    }
+}
+
 fn run(args: &Args) -> Result<(), BoxError> {
     let is_named = |(name, _): &&(&str, Scenario)| args.scenario() == *name;
     let wanted: Vec<_> = match args.scenario() {
@@ -84,6 +91,7 @@ fn run(args: &Args) -> Result<(), BoxError> {
     figure::print_head();
     let mut figures = Vec::new();
     for (_, scenario) in wanted {
+        settle();
         let measured = scenario(args)?;
         measured.iter().for_each(figure::print_row);
         figures.extend(measured);

@@ -50,6 +50,15 @@ pub(crate) fn inserts(folder: &Path, times: u32) -> Result<f64, BoxError> {
     })
 }
 
+/// What `measure` finds while a database that holds one value is open, and nothing is done with it.
+pub(crate) fn at_rest<T>(folder: &Path, measure: impl FnOnce() -> T) -> Result<T, BoxError> {
+    let (db, file) = open(folder)?;
+    db.insert(0_u64.to_be_bytes(), value(0))?;
+    db.flush()?;
+    file.sync_data()?;
+    Ok(measure())
+}
+
 /// Inserts that are each flushed and synced, a second.
 pub(crate) fn synced(folder: &Path, times: u32) -> Result<f64, BoxError> {
     let (db, file) = open(folder)?;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// What one thread may wait for, or learn from another by.
 const OF_SYNC: [&str; 6] = ["Mutex", "RwLock", "Condvar", "Barrier", "mpsc", "atomic"];
-/// What is the system's own all the same: the flag of a handler of signals, the type of a panic, the number of processors.
+/// What is the system's own all the same: the flag of a handler of signals, and that of a static, which nobody waits for; the type
+/// of a panic, the number of processors.
 const ALLOWED: [&str; 3] =
     ["use std::sync::atomic::AtomicBool;", "std::thread::Result", "std::thread::available_parallelism"];
 

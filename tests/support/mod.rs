@@ -162,6 +162,11 @@ pub(crate) fn block_on<F: IntoFuture>(future: F) -> F::Output {
     }
 }
 
+/// Runs a future where a program of tokio's would.
+pub(crate) fn in_tokio<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(future)
+}
+
 /// Takes the only job that can be claimed, as a worker would.
 pub(crate) fn claim_one(storage: &dyn Storage) -> Lease {
     let (queues, tasks) = (vec!["default".into()], Tasks::ALL);

@@ -1,6 +1,7 @@
 //! What a worker has before it, and the pool of those who serve the same queues.
 
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -31,7 +32,11 @@ impl Desk {
 /// A cache line of its own: each worker takes its lock for each job.
 #[derive(Default)]
 #[repr(align(128))]
-pub(crate) struct Shelf(Mutex<Claims>);
+pub(crate) struct Shelf {
+    claims: Mutex<Claims>,
+    /// How many they are, for those who would take the lock for nothing.
+    count: AtomicUsize,
+}
 
 #[derive(Default)]
 struct Claims {
@@ -41,42 +46,50 @@ struct Claims {
 }
 
 impl Shelf {
-    fn lock(&self) -> MutexGuard<'_, Claims> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change<T>(&self, change: impl FnOnce(&mut Claims) -> T) -> T {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut claims);
+        self.count.store(claims.jobs.len(), Ordering::SeqCst);
+        changed
     }
 
     pub(super) fn put(&self, jobs: impl Iterator<Item = Claimed>, now: Instant) {
-        let mut claims = self.lock();
-        claims.jobs.extend(jobs);
-        claims.taken = Some(now);
+        self.change(|claims| {
+            claims.jobs.extend(jobs);
+            claims.taken = Some(now);
+        });
     }
 
     /// The next job for the worker whose shelf it is.
     pub(super) fn next(&self, now: Instant) -> Option<Claimed> {
-        let mut claims = self.lock();
-        claims.taken = Some(now);
-        claims.jobs.pop_front()
+        self.take(|claims| {
+            claims.taken = Some(now);
+            true
+        })
     }
 
     /// The next job for another one, if the worker whose shelf it is took none for longer than a quick body takes.
     pub(super) fn overdue(&self, now: Instant) -> Option<Claimed> {
-        let mut claims = self.lock();
-        if claims.taken.is_some_and(|taken| now.saturating_duration_since(taken) < QUICK) {
-            return None;
-        }
-        claims.jobs.pop_front()
+        self.take(|claims| claims.taken.is_none_or(|taken| now.saturating_duration_since(taken) >= QUICK))
     }
 
     /// The next job for whoever has nothing else to do.
     pub(super) fn any(&self) -> Option<Claimed> {
-        self.lock().jobs.pop_front()
+        self.take(|_| true)
+    }
+
+    fn take(&self, may: impl FnOnce(&mut Claims) -> bool) -> Option<Claimed> {
+        if self.is_empty() {
+            return None;
+        }
+        self.change(|claims| if may(claims) { claims.jobs.pop_front() } else { None })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().jobs.is_empty()
+        self.count.load(Ordering::SeqCst) == 0
     }
 
     pub(super) fn clear(&self) -> VecDeque<Claimed> {
-        std::mem::take(&mut self.lock().jobs)
+        self.change(|claims| std::mem::take(&mut claims.jobs))
     }
 }

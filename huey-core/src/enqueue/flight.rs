@@ -120,7 +120,7 @@ impl Flight {
     }
 
     pub(super) fn of_one(passed: Passed) -> Self {
-        let mut flight = Self::default();
+        let mut flight = Self::with_room(1);
         flight.add(passed);
         flight
     }

@@ -1,7 +1,6 @@
 //! The way of every job into the queue: hooks, one commit, what follows it.
 
 use crate::sync::{Arc, Mutex, OnceLock, Weak};
-use std::collections::HashSet;
 
 use super::discard::{emit_discarded, tell_waiters};
 use super::flight::{After, Enqueued, Flight, Notice, Passed, Release, Unstaged, only};
@@ -30,8 +29,6 @@ pub(crate) struct Pipeline {
     pub(super) ids: Mutex<Ids>,
     /// In immediate mode, who runs what was stored.
     pub(crate) run_now: OnceLock<Weak<dyn RunNow>>,
-    /// Tasks whose arguments have been decoded back once.
-    pub(super) proven: Mutex<HashSet<&'static str>>,
 }
 
 impl Pipeline {
@@ -42,16 +39,7 @@ impl Pipeline {
         hooks: Vec<Box<dyn EnqueueHook>>,
         defaults: Options,
     ) -> Self {
-        Self {
-            storage,
-            signals,
-            waiters,
-            hooks,
-            defaults,
-            ids: Mutex::default(),
-            run_now: OnceLock::new(),
-            proven: Mutex::default(),
-        }
+        Self { storage, signals, waiters, hooks, defaults, ids: Mutex::default(), run_now: OnceLock::new() }
     }
 
     /// Takes one job all the way: returns once it is stored at its level and announced.

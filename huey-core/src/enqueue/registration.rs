@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 
 use super::decorator::Decorator;
 use super::flight::{Passed, Unstaged, panic_text};
@@ -26,6 +27,8 @@ pub struct Registration {
     pub hooks: &'static [&'static dyn EnqueueHook],
     pub(super) stage: Stage,
     pub(super) open: Open,
+    /// Whether arguments of the task have been decoded back once.
+    pub(super) is_proven: AtomicBool,
     #[cfg(feature = "testing")]
     pub(super) shape: fn() -> String,
 }
@@ -43,6 +46,7 @@ impl Registration {
             hooks,
             stage: stage::<T>,
             open: open::<T>,
+            is_proven: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             shape: crate::task::shape::<T>,
         }

@@ -112,6 +112,8 @@ pub(crate) fn explain_missing(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
     use crate::task::{Definition, Options};
 
@@ -142,6 +144,7 @@ mod tests {
             hooks: &[],
             stage: |_, _, _, _, _| panic!("no job"),
             open: |_, _, _, _, _| panic!("no job"),
+            is_proven: AtomicBool::new(false),
             #[cfg(feature = "testing")]
             shape: String::new,
         }

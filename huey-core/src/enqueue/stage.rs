@@ -1,6 +1,6 @@
 //! The way of a job until it is to be stored: its terms, its hooks, and its stored form.
 
-use crate::sync::PoisonError;
+use crate::sync::atomic::Ordering;
 use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,8 +30,6 @@ pub(super) struct Staging<'a> {
     /// What holds where their caller does not choose.
     options: Options,
     hooks: Vec<&'a dyn EnqueueHook>,
-    /// Whether arguments of the task have been decoded back once.
-    proven: bool,
     envelope: Envelope,
 }
 
@@ -69,7 +67,6 @@ impl<'a> Staging<'a> {
             decorator.each_hook(&mut |hook| hooks.push(hook));
         }
         hooks.extend(registration.hooks);
-        let proven = pipeline.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(registration.task.name);
         Self {
             pipeline,
             registration,
@@ -77,7 +74,6 @@ impl<'a> Staging<'a> {
             now: pipeline.storage.clock().now(),
             options: registration.options().or(pipeline.defaults),
             hooks,
-            proven,
             envelope: Envelope::default(),
         }
     }
@@ -143,7 +139,8 @@ impl<'a> Staging<'a> {
     ) -> Result<NewJob> {
         let task = T::DEFINITION;
         let bytes = codec::encode(args)?;
-        if !self.proven {
+        let is_proven = &self.registration.is_proven;
+        if !is_proven.load(Ordering::Relaxed) {
             codec::decode::<T>(&bytes).map_err(|error| {
                 let text = format!(
                     "the arguments of `{}` can be written but not read back: {error}; a type whose form is only known \
@@ -153,8 +150,7 @@ impl<'a> Staging<'a> {
                 );
                 Error::new(ErrorKind::Codec, text)
             })?;
-            self.pipeline.proven.lock().unwrap_or_else(PoisonError::into_inner).insert(task.name);
-            self.proven = true;
+            is_proven.store(true, Ordering::Relaxed);
         }
         let unique = unique_key(&terms, |rule| rule.of(args), task.lasting_name())?;
         let mut limits = limits(&terms, args, task.lasting_name())?;

@@ -196,8 +196,8 @@ impl Executor {
     }
 
     fn announce(&self, all: Vec<(Kit, Settling)>, settled: Vec<Option<Settled>>, repeated: bool, how: Commit) {
-        let mut told = Vec::new();
-        let (mut held, mut canceled) = (Vec::new(), Vec::new());
+        let mut told = Vec::with_capacity(if how.hold { all.len() } else { 1 });
+        let (mut held, mut canceled) = (Vec::with_capacity(all.len()), Vec::new());
         let now = self.storage.clock().now();
         for ((kit, settling), settled) in all.into_iter().zip(settled) {
             // The answer to a repeated settle finds the lease gone if the first one had been done.

@@ -5,6 +5,8 @@
 //! many items there are once it is applied: by that number a lost beginning of the journal is noticed, which leaves no
 //! gap. An effect is its length (as a LEB128 number) and its bytes. It is split over entries only if it fits into none.
 
+use std::borrow::Cow;
+
 use super::log::{ENTRY_LIMIT, LogError};
 use super::storage::StorageError;
 use crate::codec;
@@ -80,15 +82,15 @@ impl Batch {
     }
 
     /// The bytes of the effect at `place`, if it stands in this batch.
-    pub(crate) fn effect_bytes(&self, place: Place) -> Option<Vec<u8>> {
+    pub(crate) fn effect_bytes(&self, place: Place) -> Option<Cow<'_, [u8]>> {
         let at = usize::try_from(place.sequence().checked_sub(self.first)?).ok()?;
         let mut entries = self.entries.get(at..)?.iter().filter_map(|entry| entry.get(HEADER..));
         let (here, mut missing) = frame(entries.next()?.get(place.offset()..)?)?;
-        let mut bytes = here.to_vec();
+        let mut bytes = Cow::Borrowed(here);
         while missing > 0 {
             let payload = entries.next()?;
             let part = payload.get(..missing.min(payload.len()))?;
-            bytes.extend_from_slice(part);
+            bytes.to_mut().extend_from_slice(part);
             missing -= part.len();
         }
         Some(bytes)

@@ -282,29 +282,29 @@ impl<L: Log> Core<L> {
         machine::answer(&self.state, &fetch, query, now)
     }
 
-    /// Does transitions in order. An error of the log stands for all that have no answer in the list, which is then
-    /// shorter: whether they happened is unknown.
+    /// Does a transition, and puts its answer into `answer`. If the log fails before there is one, whether it happened is
+    /// unknown.
     pub(crate) fn serve(
         &mut self,
-        transitions: impl Iterator<Item = (Transition, Commit)>,
+        transition: Transition,
+        how: Commit,
         now: Timestamp,
-        answers: &mut Vec<Answered>,
+        answer: &mut Option<Answered>,
     ) -> Result<(), LogError> {
         self.state.promote(now);
-        for (transition, how) in transitions {
-            let results = self.state.results.count();
-            let served = self.decide(transition, how, now);
-            let added = self.state.results.count().saturating_sub(results);
-            self.drop_late(now, added);
-            self.compact();
-            let sequence = self.last();
-            if self.open.bytes() >= BATCH {
-                self.seal()?;
-            }
-            answers.push(served.map(|served| Served { sequence, ..served }));
-            self.remove_dead()?;
+        let results = self.state.results.count();
+        let mut served = self.decide(transition, how, now);
+        let added = self.state.results.count().saturating_sub(results);
+        self.drop_late(now, added);
+        self.compact();
+        if let Ok(served) = &mut served {
+            served.sequence = self.last();
         }
-        Ok(())
+        if self.open.bytes() >= BATCH {
+            self.seal()?;
+        }
+        *answer = Some(served);
+        self.remove_dead()
     }
 
     fn decide(&mut self, transition: Transition, how: Commit, now: Timestamp) -> Answered {

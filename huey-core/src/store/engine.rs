@@ -116,23 +116,18 @@ impl<M: Medium> Storage for Engine<M> {
         if shared.closed.load(Ordering::SeqCst) {
             return Err(StorageError::Closed);
         }
-        let slot = Arc::new(Mutex::new(None));
-        lock(&shared.inbox).push(Request { transition, how, reply: Reply::Slot(Arc::clone(&slot)) });
-        let mut free = shared.core.try_lock().ok();
-        if free.is_none() && how.durability == Durability::Synced {
-            // Who syncs next takes it along: that is waited for anyway, and so it is waited for once.
-            shared.watermark.pass(|| drop(shared.sync()));
-        }
-        let (told, stir) = if free.is_none() && lock(&slot).is_some() {
-            Default::default()
-        } else {
-            let mut core = free.take().unwrap_or_else(|| lock(&shared.core));
-            if lock(&slot).is_some() { Default::default() } else { shared.drain(&mut core) }
+        let (answer, life) = match shared.core.try_lock() {
+            Ok(mut core) if lock(&shared.inbox).is_empty() => {
+                let (answer, life, stir) = shared.serve_alone(&mut core, transition, how);
+                drop(core);
+                shared.stir(stir);
+                (answer, life)
+            }
+            held => {
+                drop(held);
+                shared.serve_with_others(transition, how)
+            }
         };
-        shared.stir(stir);
-        // Submitted transitions may have been served on the way.
-        shared.tell(told);
-        let (answer, life) = lock(&slot).take().unwrap_or((Err(StorageError::Closed), 0));
         let Served { outcome, sequence, sync, held } = answer?;
         if sync || how.durability == Durability::Synced {
             shared.watermark.wait_for(sequence, life, || shared.sync())?;

@@ -214,66 +214,125 @@ impl<M: Medium> Shared<M> {
         Stir { sooner, ..core.take_stir() }
     }
 
-    /// Serves everything in the inbox. Whoever holds the lock does it for all.
-    pub(super) fn drain(&self, life: &mut Life<M::Log>) -> (Vec<Told>, Stir) {
-        let mut stir = Stir::default();
-        let requests = std::mem::take(&mut *lock(&self.inbox));
-        if requests.is_empty() {
-            return (Vec::new(), stir);
-        }
+    /// Does transitions in order, each with whether its caller waits here, and answers each.
+    fn serve(
+        &self,
+        life: &mut Life<M::Log>,
+        work: impl Iterator<Item = (Transition, Commit, bool)>,
+        answers: &mut [Option<Answered>],
+    ) -> Stir {
         let now = self.options.clock.now();
-        let (work, replies): (Vec<_>, Vec<_>) = requests
-            .into_iter()
-            .map(|request| ((request.transition, request.how), (request.how, request.reply)))
-            .unzip();
-        let mut answers = Vec::with_capacity(work.len());
+        let mut stir = Stir::default();
         let before = self.watermark.life();
         let served = self.with_core(life, |core| {
             let last = core.last();
-            let served = core.serve(work.into_iter(), now, &mut answers);
             // Those who wait for the disk see to it that a sync comes.
-            let waits = |(answer, (how, _)): (&Answered, &(Commit, Reply))| {
-                answer.is_ok() && how.durability == Durability::Synced
-            };
-            if core.last() != last && !(served.is_ok() && answers.iter().zip(&replies).all(waits)) {
+            let (mut done, mut all_wait) = (Ok(()), true);
+            for ((transition, how, is_here), answer) in work.zip(answers.iter_mut()) {
+                let is_synced = how.durability == Durability::Synced;
+                done = core.serve(transition, how, now, answer);
+                all_wait &= is_synced && matches!(answer, Some(Ok(_)));
+                if let Some(Ok(served)) = answer
+                    && is_here
+                    && !how.hold
+                    && (served.sync || is_synced)
+                {
+                    // Who syncs lets them go for all.
+                    core.release_behind(served.sequence, std::mem::take(&mut served.held));
+                }
+                if done.is_err() {
+                    all_wait = false;
+                    break;
+                }
+            }
+            if core.last() != last && !all_wait {
                 self.watermark.written();
             }
             if core.is_barrier_near() {
                 self.watermark.sync_early();
             }
-            for (answer, (how, reply)) in answers.iter_mut().zip(&replies) {
-                if let (Ok(served), Reply::Slot(_)) = (answer, reply)
-                    && !how.hold
-                    && (served.sync || how.durability == Durability::Synced)
-                {
-                    // Who syncs lets them go for all.
-                    core.release_behind(served.sequence, std::mem::take(&mut served.held));
-                }
-            }
             core.release_durable();
             stir = self.take_stir(core);
-            served
+            done
         });
-        let unanswered = match served {
-            Ok(Ok(())) => StorageError::Unavailable("the storage gave no answer".into()),
+        let error = match served {
+            Ok(Ok(())) => None,
             Ok(Err(error)) => {
                 self.fail(life, &error);
-                StorageError::Unknown(error.message)
+                Some(StorageError::Unknown(error.message))
             }
-            Err(error) => error,
+            Err(error) => Some(error),
         };
-        if self.watermark.life() != before {
-            // Also what was inserted before the failure may be lost with it.
-            let durable = self.watermark.durable().load(Ordering::SeqCst);
-            for answer in &mut answers {
-                if answer.as_ref().is_ok_and(|served| served.sequence > durable) {
-                    *answer = Err(self.watermark.lost());
+        // Also what was inserted before a failure may be lost with it.
+        let kept = (self.watermark.life() != before).then(|| self.watermark.durable().load(Ordering::SeqCst));
+        for answer in answers {
+            match answer {
+                Some(Ok(served)) if kept.is_some_and(|kept| served.sequence > kept) => {
+                    *answer = Some(Err(self.watermark.lost()));
+                }
+                Some(_) => {}
+                None => {
+                    let none = || StorageError::Unavailable("the storage gave no answer".into());
+                    *answer = Some(Err(error.clone().unwrap_or_else(none)));
                 }
             }
         }
-        answers.resize_with(replies.len(), || Err(unanswered.clone()));
+        stir
+    }
+
+    /// Does a transition for whoever holds the lock and found nobody waiting in the inbox, and says in which life of the log.
+    pub(super) fn serve_alone(
+        &self,
+        life: &mut Life<M::Log>,
+        transition: Transition,
+        how: Commit,
+    ) -> (Answered, u64, Stir) {
+        let (before, mut answers) = (self.watermark.life(), [None]);
+        let stir = self.serve(life, std::iter::once((transition, how, true)), &mut answers);
+        let [answer] = answers;
+        (answer.unwrap_or(Err(StorageError::Closed)), before, stir)
+    }
+
+    /// Has a transition done together with those that wait in the inbox, by whoever comes to the lock first, and says in which
+    /// life of the log.
+    pub(super) fn serve_with_others(&self, transition: Transition, how: Commit) -> (Answered, u64) {
+        let slot = Arc::new(Mutex::new(None));
+        lock(&self.inbox).push(Request { transition, how, reply: Reply::Slot(Arc::clone(&slot)) });
+        let mut free = self.core.try_lock().ok();
+        if free.is_none() && how.durability == Durability::Synced {
+            // Who syncs next takes it along: that is waited for anyway, and so it is waited for once.
+            self.watermark.pass(|| drop(self.sync()));
+        }
+        let (told, stir) = if free.is_none() && lock(&slot).is_some() {
+            Default::default()
+        } else {
+            let mut core = free.take().unwrap_or_else(|| lock(&self.core));
+            if lock(&slot).is_some() { Default::default() } else { self.drain(&mut core) }
+        };
+        self.stir(stir);
+        // Submitted transitions may have been served on the way.
+        self.tell(told);
+        lock(&slot).take().unwrap_or((Err(StorageError::Closed), 0))
+    }
+
+    /// Serves everything in the inbox. Whoever holds the lock does it for all.
+    pub(super) fn drain(&self, life: &mut Life<M::Log>) -> (Vec<Told>, Stir) {
+        let requests = std::mem::take(&mut *lock(&self.inbox));
+        if requests.is_empty() {
+            return (Vec::new(), Stir::default());
+        }
+        let (work, replies): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .map(|request| {
+                let is_here = matches!(request.reply, Reply::Slot(_));
+                ((request.transition, request.how, is_here), (request.how, request.reply))
+            })
+            .unzip();
+        let before = self.watermark.life();
+        let mut answers: Vec<_> = std::iter::repeat_with(|| None).take(work.len()).collect();
+        let stir = self.serve(life, work.into_iter(), &mut answers);
         let mut told = Vec::new();
-        for ((how, reply), answer) in replies.into_iter().zip(answers) {
+        for ((how, reply), answer) in replies.into_iter().zip(answers.into_iter().flatten()) {
             match (reply, answer) {
                 (Reply::Slot(slot), answer) => *lock(&slot) = Some((answer, before)),
                 (Reply::Done(done), Err(error)) => told.push((done, Err(error), Held::default())),

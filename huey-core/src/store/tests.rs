@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::batch::View;
 use super::claimed::Tasks;
-use super::core::Core;
+use super::core::{Core, Served};
 use super::engine::engine;
 use super::log::{Log, Medium};
 use super::new_job::{Body, NewJob};
@@ -30,6 +30,12 @@ struct Bench {
     next: u64,
 }
 
+fn served<L: Log>(core: &mut Core<L>, transition: Transition, how: Commit) -> Served {
+    let mut answer = None;
+    core.serve(transition, how, NOW, &mut answer).unwrap();
+    answer.unwrap().unwrap()
+}
+
 impl Bench {
     fn new() -> Self {
         let disk = SimDisk::new(5);
@@ -44,12 +50,9 @@ impl Bench {
 
     /// All in one batch, as if their callers had come together.
     fn serve<const N: usize>(&mut self, transitions: [Transition; N]) -> [Outcome; N] {
-        let mut answers = Vec::new();
-        let all = transitions.into_iter().map(|transition| (transition, RELAXED));
-        self.core.serve(all, NOW, &mut answers).unwrap();
+        let outcomes = transitions.map(|transition| served(&mut self.core, transition, RELAXED).outcome);
         self.check();
-        let outcomes: Vec<Outcome> = answers.into_iter().map(|answer| answer.unwrap().outcome).collect();
-        outcomes.try_into().unwrap()
+        outcomes
     }
 
     fn check(&mut self) {
@@ -135,9 +138,7 @@ fn a_log_may_begin_within_a_batch_and_within_an_effect() {
     drop(bench.core);
     let mut core = Core::open(&bench.disk.medium(), &StorageOptions::default(), &Arc::default(), None).unwrap();
     core.check().unwrap();
-    let mut answers = Vec::new();
-    core.serve([(claim(), RELAXED)].into_iter(), NOW, &mut answers).unwrap();
-    let claimed = answers.remove(0).unwrap().outcome;
+    let claimed = served(&mut core, claim(), RELAXED).outcome;
     let Outcome::Claimed { claimed, .. } = claimed else { panic!("a claim gave {claimed:?}") };
     assert_eq!(claimed.iter().map(|one| one.body.args.len()).collect::<Vec<_>>(), [7_000, 10]);
 }
@@ -160,8 +161,7 @@ fn an_unfinished_batch_is_removed_before_anything_is_appended() {
     drop(log);
     let mut core = Core::open(&bench.disk.medium(), &StorageOptions::default(), &Arc::default(), None).unwrap();
     assert_eq!(core.last(), whole);
-    let mut answers = Vec::new();
-    core.serve([(write(5), RELAXED)].into_iter(), NOW, &mut answers).unwrap();
+    served(&mut core, write(5), RELAXED);
     core.seal().unwrap();
     core.check().unwrap();
     assert_eq!(core.last(), whole + 1);
@@ -201,10 +201,8 @@ fn a_lost_beginning_of_the_log_is_damage_though_it_leaves_no_gap() {
 fn a_held_job_stays_counted_and_out_of_reach() {
     let mut bench = Bench::new();
     let enqueue = bench.enqueue(10);
-    let mut answers = Vec::new();
     let held = Commit { durability: Durability::Relaxed, hold: true };
-    bench.core.serve([(enqueue, held)].into_iter(), NOW, &mut answers).unwrap();
-    let counters = answers.remove(0).unwrap().held;
+    let counters = served(&mut bench.core, enqueue, held).held;
     assert_eq!(counters.len(), 1);
     let none = Outcome::Claimed { claimed: Vec::new(), ended: Vec::new(), limited: Vec::new(), more: false };
     assert_eq!(bench.serve([claim()]), [none]);
@@ -266,13 +264,12 @@ fn nothing_is_claimed_until_the_end_of_a_suspect_is_on_the_disk() {
         bench.core.state().all_work().next().map(|work| WorkItem { crashes: 2, crash_limit: 3, ..work.item }).unwrap();
     bench.core.load(Item::Work(suspect)).unwrap();
     let synced = Commit { durability: Durability::Synced, hold: false };
-    let mut answers = Vec::new();
-    bench.core.serve([(settle, synced)].into_iter(), NOW, &mut answers).unwrap();
+    let held = served(&mut bench.core, settle, synced).held;
     let second = bench.enqueue(10);
     let [_, claimed] = bench.serve([second, claim()]);
     assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.is_empty()));
     bench.core.sync().unwrap();
-    bench.core.show(&answers.remove(0).unwrap().held);
+    bench.core.show(&held);
     let [claimed] = bench.serve([claim()]);
     assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.len() == 1));
 }

@@ -128,14 +128,14 @@ fn end(at: usize, lease: Lease) -> Settlement {
 
 /// What transitions came to, less those that were refused.
 fn done(core: &mut Core<Paper>, transitions: Vec<Transition>) -> Result<Vec<Outcome>> {
-    let mut answers = Vec::new();
-    let served = core.serve(
-        transitions.into_iter().map(|transition| (transition, Commit::RELAXED)),
-        Timestamp::from_micros(NOW),
-        &mut answers,
-    );
-    served.map_err(|error| Error::damaged(error.message))?;
-    Ok(answers.into_iter().flatten().map(|served| served.outcome).collect())
+    let mut outcomes = Vec::new();
+    for transition in transitions {
+        let mut answer = None;
+        let served = core.serve(transition, Commit::RELAXED, Timestamp::from_micros(NOW), &mut answer);
+        served.map_err(|error| Error::damaged(error.message))?;
+        outcomes.extend(answer.into_iter().flatten().map(|served| served.outcome));
+    }
+    Ok(outcomes)
 }
 
 /// Asks for everything that can be asked for without a name.
