@@ -164,25 +164,24 @@ impl Crew {
         {
             return Ok(Some(job));
         }
-        let found = self.look_further(desk, now, many);
-        if let Ok(Some(_)) = found
-            && !self.is_last(desk)
-        {
+        let (found, more) = self.look_further(desk, now, many)?;
+        if found.is_some() && (more || !self.is_last(desk)) {
             self.calls.bell.ring(desk.pool);
         }
-        found
+        Ok(found)
     }
 
+    /// A job that is not on the worker's own shelf, and whether there may be more that nobody has claimed.
     fn look_further(
         &self,
         desk: &Desk,
         now: Instant,
         many: impl FnOnce() -> Tasks,
-    ) -> Result<Option<Claimed>, StorageError> {
+    ) -> Result<(Option<Claimed>, bool), StorageError> {
         if !self.is_stuck()
             && let Some(job) = self.shelved(desk.pool, |shelf| shelf.overdue(now))
         {
-            return Ok(Some(job));
+            return Ok((Some(job), false));
         }
         // In this order, so that the ring is heard by which a late body says that it has returned.
         let rung = self.calls.bell.take(desk.pool);
@@ -190,33 +189,28 @@ impl Crew {
             if rung {
                 self.clear_shelves();
             }
-            return Ok(None);
+            return Ok((None, false));
         }
-        let claimed = if rung { self.claim_many(desk, many()) } else { Ok(None) };
+        let claimed = if rung { self.claim_many(desk, many()) } else { Ok((None, false)) };
         match claimed {
-            Ok(Some(job)) => Ok(Some(job)),
-            none => self.shelved(desk.pool, Shelf::any).map_or(none, |job| Ok(Some(job))),
+            Ok((Some(job), more)) => Ok((Some(job), more)),
+            none => self.shelved(desk.pool, Shelf::any).map_or(none, |job| Ok((Some(job), false))),
         }
     }
 
-    /// Claims a job for a worker, and those that it runs after that.
-    fn claim_many(&self, desk: &Desk, many: Tasks) -> Result<Option<Claimed>, StorageError> {
+    /// Claims a job for a worker, and those that it runs after that, and says whether there may be more.
+    fn claim_many(&self, desk: &Desk, many: Tasks) -> Result<(Option<Claimed>, bool), StorageError> {
         // A claim that names no queue takes from all of them.
         let pool = self.pools.get(desk.pool).filter(|pool| !pool.queues.is_empty());
-        let Some(pool) = pool else { return Ok(None) };
+        let Some(pool) = pool else { return Ok((None, false)) };
         let most = u32::try_from(MOST).unwrap_or(1);
         let (claimed, more) = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many)?;
         let mut claimed = claimed.into_iter();
         let first = claimed.next();
-        if first.is_some() {
-            let more = more || claimed.len() > 0;
+        if claimed.len() > 0 {
             desk.shelf.put(claimed, monotonic());
-            if more {
-                // For the next one who sleeps.
-                self.calls.bell.ring(desk.pool);
-            }
         }
-        Ok(first)
+        Ok((first, more))
     }
 
     /// A job that a worker of the pool has claimed.

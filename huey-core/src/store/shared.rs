@@ -524,7 +524,9 @@ impl<M: Medium> Shared<M> {
 
     /// Answers what nobody will serve any more.
     pub(super) fn turn_away(&self) {
-        for Request { reply, .. } in std::mem::take(&mut *lock(&self.inbox)) {
+        // Not in the head of the loop: a callback may ask again, and the lock would be held for it.
+        let requests = std::mem::take(&mut *lock(&self.inbox));
+        for Request { reply, .. } in requests {
             match reply {
                 Reply::Slot(slot) => *lock(&slot) = Some((Err(StorageError::Closed), 0)),
                 Reply::Done(done) => call_back(done, Err(StorageError::Closed)),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::batch::View;
@@ -13,7 +14,7 @@ use super::log::{Log, Medium};
 use super::new_job::{Body, NewJob};
 use super::replay::replay;
 use super::settlement::{Settlement, Verdict};
-use super::storage::{Commit, Roused, StorageOptions, Version};
+use super::storage::{Commit, Roused, StorageError, StorageOptions, Version};
 use super::transition::{Outcome, Transition};
 use crate::machine::{Item, WorkItem};
 use crate::task::Durability;
@@ -272,4 +273,39 @@ fn nothing_is_claimed_until_the_end_of_a_suspect_is_on_the_disk() {
     bench.core.show(&held);
     let [claimed] = bench.serve([claim()]);
     assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.len() == 1));
+}
+
+/// A callback may ask the store again, also one that is called because there is none any more.
+#[test]
+fn what_is_turned_away_may_come_again() {
+    let storage = engine(SimDisk::new(5).medium(), StorageOptions::default()).unwrap();
+    storage.close().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let again = Arc::clone(&storage);
+        let come_again = move |first| {
+            again.submit(
+                Transition::Reserve { count: 1 },
+                RELAXED,
+                Box::new(move |second| tell.send((first, second)).unwrap()),
+            );
+        };
+        storage.submit(Transition::Reserve { count: 1 }, RELAXED, Box::new(come_again));
+    });
+    let told = told.recv_timeout(Duration::from_mins(1)).expect("it waits for itself");
+    assert_eq!(told, (Err(StorageError::Closed), Err(StorageError::Closed)));
+}
+
+#[test]
+fn a_commit_finds_what_its_thread_submitted_before() {
+    let storage = engine(SimDisk::new(5).medium(), StorageOptions::default()).unwrap();
+    let Outcome::Reserved { first, salt } = storage.commit(Transition::Reserve { count: 100 }, RELAXED).unwrap() else {
+        panic!("no counters");
+    };
+    for counter in first..first + 100 {
+        let job = new_job(job_id(NOW, counter, salt));
+        storage.submit(Transition::enqueue(vec![job]), RELAXED, Box::new(drop));
+        let claimed = storage.commit(claim(), RELAXED).unwrap();
+        assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.len() == 1), "job {counter}");
+    }
 }
