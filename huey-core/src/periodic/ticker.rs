@@ -258,7 +258,7 @@ impl Turn<'_> {
         let Planned { row, timer, .. } = self.planned;
         let mut upto = row.upto;
         if upto > self.now + TOO_FAR {
-            tracing::warn!(schedule = row.name, decided = ?upto, now = ?self.now, "ticks were decided by a clock that was wrong; they count from now on");
+            tracing::warn!(schedule = row.name, decided = %upto, now = %self.now, "ticks were decided by a clock that was wrong; they count from now on");
             let Ticked::Decided(_) = self.decide(self.id()?, upto, self.now, None, Overlap::Allow, &[])? else {
                 return Ok(None);
             };
@@ -386,8 +386,8 @@ impl Turn<'_> {
             let Skipped { first, last, count, .. } = &skipped;
             tracing::info!(
                 schedule = self.planned.row.name,
-                ?first,
-                ?last,
+                %first,
+                %last,
                 count,
                 reason = reason.name(),
                 "ticks skipped"
