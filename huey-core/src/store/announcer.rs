@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::barrier::panic_text;
 use super::core::Core;
+use super::inbox::Told;
 use super::log::Medium;
-use super::shared::{Shared, Told};
+use super::shared::Shared;
 use super::storage::{Done, StorageError};
 use super::transition::Outcome;
 

@@ -15,6 +15,7 @@ mod engine;
 mod export;
 mod findings;
 mod import;
+mod inbox;
 mod journal;
 mod limit;
 mod log;
