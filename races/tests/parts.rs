@@ -47,6 +47,9 @@ mod storage {
     pub(crate) struct Roused;
 
     #[derive(Debug)]
+    pub(crate) struct Handed;
+
+    #[derive(Debug)]
     pub(crate) enum StorageError {
         Unknown(String),
     }
@@ -94,7 +97,7 @@ fn no_order_of_steps_lets_a_job_lie_while_workers_sleep() {
 
 fn no_job_lies_while_workers_wait_at_the_bell() {
     const JOBS: usize = 3;
-    let bell = Arc::new(Bell::new(1));
+    let bell = Arc::new(Bell::<()>::new(1));
     let jobs = Arc::new(AtomicUsize::new(0));
     let done = Arc::new((Mutex::new(0), Condvar::new()));
     let over = Arc::new(AtomicBool::new(false));
@@ -128,6 +131,87 @@ fn no_job_lies_while_workers_wait_at_the_bell() {
             })
         })
         .collect();
+    join(callers);
+    let mut count = lock(&done.0);
+    while *count < JOBS {
+        count = done.1.wait(count).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+    drop(count);
+    over.store(true, Ordering::SeqCst);
+    bell.close();
+    join(workers);
+}
+
+/// Callers hand jobs to workers that sleep, let go of some that they kept, and ring where nobody sleeps; the bell closes meanwhile.
+/// Every job is with a worker, or was left where others find it.
+#[test]
+fn no_order_of_steps_loses_a_job_that_is_handed_over() {
+    attack(ORDERS, || jobs_are_handed_to_who_sleeps(false));
+    attack(ORDERS, || jobs_are_handed_to_who_sleeps(true));
+    assert!(HANDED.load(Ordering::SeqCst) > 0, "nobody ever slept when a job came");
+}
+
+/// How many were handed over, in all orders.
+static HANDED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+fn jobs_are_handed_to_who_sleeps(closes: bool) {
+    const JOBS: usize = 3;
+    let bell = Arc::new(Bell::<usize>::new(1));
+    // Left for whoever looks, and done.
+    let left = Arc::new(AtomicUsize::new(0));
+    let done = Arc::new((Mutex::new(0), Condvar::new()));
+    let over = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let (bell, left, done, over) = (Arc::clone(&bell), Arc::clone(&left), Arc::clone(&done), Arc::clone(&over));
+            thread::spawn(move || {
+                let mut handed = None;
+                while !over.load(Ordering::SeqCst) || handed.is_some() {
+                    let mut found = handed.take().is_some();
+                    if !found && bell.take(0) {
+                        let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+                        found = taken.is_ok();
+                        if taken.is_ok_and(|before| before > 1) {
+                            bell.ring(0);
+                        }
+                    } else if !found {
+                        handed = bell.wait(0, None);
+                        continue;
+                    }
+                    if found {
+                        *lock(&done.0) += 1;
+                        done.1.notify_all();
+                    }
+                }
+            })
+        })
+        .collect();
+    let callers: Vec<_> = (0..JOBS)
+        .map(|job| {
+            let (bell, left) = (Arc::clone(&bell), Arc::clone(&left));
+            thread::spawn(move || {
+                let kept = bell.keep(0);
+                // The last of them cannot be handed over after all.
+                if kept && job + 1 < JOBS {
+                    HANDED.fetch_add(1, Ordering::SeqCst);
+                    return bell.hand(0, job);
+                }
+                left.fetch_add(1, Ordering::SeqCst);
+                bell.ring(0);
+                if kept {
+                    bell.let_go(0);
+                }
+            })
+        })
+        .collect();
+    if closes {
+        over.store(true, Ordering::SeqCst);
+        bell.close();
+        join(callers);
+        join(workers);
+        // Who wakes at the end has what was handed over.
+        return assert_eq!(*lock(&done.0) + left.load(Ordering::SeqCst), JOBS);
+    }
     join(callers);
     let mut count = lock(&done.0);
     while *count < JOBS {

@@ -4,10 +4,13 @@
 
 mod attack;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use attack::attack;
-use huey_races::store::{Commit, OnWork, Outcome, Storage, StorageOptions, Tasks, Transition, Version, engine};
+use huey_races::store::{
+    Claimed, Commit, Hand, OnWork, Outcome, Roused, Storage, StorageOptions, Tasks, Transition, Version, engine,
+};
 use huey_races::testing::{SimDisk, job_id, new_job};
 use huey_races::{Timestamp, VirtualClock};
 use shuttle::sync::{Arc, Condvar, Mutex};
@@ -17,23 +20,77 @@ use shuttle::thread;
 const ORDERS: usize = 400;
 const JOBS: u64 = 3;
 
-/// A bell with one who hears it.
+/// A bell with one who hears it, or is handed jobs while he sleeps.
 #[derive(Default)]
-struct Ear(Mutex<bool>, Condvar);
+struct Ear(Mutex<Heard>, Condvar);
+
+#[derive(Default)]
+struct Heard {
+    rung: bool,
+    sleeps: bool,
+    /// How many jobs he is kept for.
+    kept: u64,
+    handed: Vec<Claimed>,
+}
 
 impl Ear {
-    fn ring(&self) {
-        *self.0.lock().unwrap() = true;
+    fn change(&self, change: impl FnOnce(&mut Heard)) {
+        change(&mut self.0.lock().unwrap());
         self.1.notify_one();
     }
 
-    fn wait(&self) {
-        let mut rung = self.0.lock().unwrap();
-        while !std::mem::take(&mut *rung) {
-            rung = self.1.wait(rung).unwrap();
+    /// Sleeps until it rings or something was handed over, and returns how much.
+    fn wait(&self) -> u64 {
+        let mut heard = self.0.lock().unwrap();
+        heard.sleeps = true;
+        while !heard.rung && heard.handed.is_empty() || heard.kept > 0 {
+            heard = self.1.wait(heard).unwrap();
         }
+        heard.sleeps = false;
+        if heard.handed.is_empty() {
+            heard.rung = false;
+        }
+        std::mem::take(&mut heard.handed).len() as u64
     }
 }
+
+/// Somebody is kept until this is dropped.
+struct Kept(Arc<Ear>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.change(|heard| heard.kept -= 1);
+    }
+}
+
+struct Listener {
+    ear: Arc<Ear>,
+    /// Whether jobs may be handed over.
+    takes: bool,
+}
+
+impl OnWork for Listener {
+    fn roused(&self, _: &Roused) {
+        self.ear.change(|heard| heard.rung = true);
+    }
+
+    fn keep(&self, _: &str, _: &str) -> Option<Hand> {
+        let mut heard = self.ear.0.lock().unwrap();
+        if !self.takes || !heard.sleeps {
+            return None;
+        }
+        heard.kept += 1;
+        drop(heard);
+        let kept = Kept(Arc::clone(&self.ear));
+        Some(Box::new(move |job| {
+            HANDED.fetch_add(1, Ordering::Relaxed);
+            kept.0.change(|heard| heard.handed.push(job));
+        }))
+    }
+}
+
+/// How many jobs were handed over, in all orders.
+static HANDED: AtomicU64 = AtomicU64::new(0);
 
 fn open(clock: &Arc<VirtualClock>) -> Arc<dyn Storage> {
     let mut options = StorageOptions::default();
@@ -47,33 +104,32 @@ fn open(clock: &Arc<VirtualClock>) -> Arc<dyn Storage> {
 fn claim_all(storage: &dyn Storage, ear: &Ear) {
     let (queues, tasks, many) = (vec!["default".to_owned()], Tasks::ALL, Tasks::Only(Vec::new()));
     let claim = Transition::Claim { queues, tasks, most: 1, many, keep: Duration::ZERO };
-    let mut left = JOBS;
+    let mut left = JOBS + 1;
     while left > 0 {
         let Ok(Outcome::Claimed { claimed, more, .. }) = storage.commit(claim.clone(), Commit::RELAXED) else {
             panic!("a claim gave something else");
         };
         left -= claimed.len() as u64;
         if !more && left > 0 {
-            ear.wait();
+            left -= ear.wait();
         }
     }
 }
 
 /// One who claims sleeps while others enqueue jobs that are due by and by, and another moves the clock.
-fn race(due: impl Fn(u64) -> Duration + Copy + Send + 'static) {
+fn race(takes: bool, due: impl Fn(u64) -> Duration + Copy + Send + 'static) {
     let now = Timestamp::from_micros(1);
     let clock = VirtualClock::starting_at(now);
     let storage = open(&clock);
     let ear = Arc::new(Ear::default());
-    let listener: Arc<OnWork> = {
-        let ear = Arc::clone(&ear);
-        Arc::new(move |_| ear.ring())
-    };
+    let listener: Arc<dyn OnWork> = Arc::new(Listener { ear: Arc::clone(&ear), takes });
     storage.on_work(Arc::downgrade(&listener));
     let Ok(Outcome::Reserved { first, salt }) = storage.commit(Transition::Reserve { count: 8 }, Commit::default())
     else {
         panic!("no counters");
     };
+    // A job of a name that is new is not handed over.
+    storage.commit(Transition::enqueue(vec![new_job(job_id(now, first + JOBS, salt))]), Commit::RELAXED).unwrap();
     let keeper = {
         let storage = Arc::clone(&storage);
         thread::spawn(move || {
@@ -109,11 +165,18 @@ fn race(due: impl Fn(u64) -> Duration + Copy + Send + 'static) {
 
 #[test]
 fn no_order_of_steps_leaves_a_job_that_nobody_was_told_of() {
-    attack(ORDERS, || race(|_| Duration::ZERO));
+    attack(ORDERS, || race(false, |_| Duration::ZERO));
+}
+
+#[test]
+fn no_order_of_steps_loses_a_job_that_is_handed_to_who_sleeps() {
+    attack(ORDERS, || race(true, |_| Duration::ZERO));
+    attack(ORDERS, || race(true, |number| Duration::from_secs(number % 2)));
+    assert!(HANDED.load(Ordering::Relaxed) > 0, "nobody ever slept when a job came");
 }
 
 #[test]
 fn no_order_of_steps_leaves_a_scheduled_job_that_is_due_to_those_who_sleep() {
     // The later one comes, the sooner it is due.
-    attack(ORDERS, || race(|number| Duration::from_secs(JOBS - number)));
+    attack(ORDERS, || race(false, |number| Duration::from_secs(JOBS - number)));
 }

@@ -1,36 +1,63 @@
-//! Wakes workers that found nothing to do, one at a time.
+//! Wakes workers that found nothing to do, one at a time, or hands one of them what it is to do.
 
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-#[derive(Default)]
-struct Inner {
-    /// Rung, and nobody has looked since: by pool of workers.
-    rung: Vec<bool>,
-    /// How many sleep until it rings, by pool.
-    asleep: Vec<usize>,
+struct Inner<T> {
+    pools: Vec<Sleepers<T>>,
     closed: bool,
+}
+
+/// The sleeping workers of a pool.
+struct Sleepers<T> {
+    /// Rung, and nobody has looked since.
+    rung: bool,
+    /// How many sleep until it rings.
+    asleep: usize,
+    /// How many of them are kept for something that is to be handed over.
+    kept: usize,
+    /// What was handed over, each for one of those who sleep.
+    handed: VecDeque<T>,
+}
+
+impl<T> Sleepers<T> {
+    /// Whether one sleeps for whom nothing was handed over, nor will be.
+    fn has_idle(&self) -> bool {
+        self.asleep > self.kept + self.handed.len()
+    }
 }
 
 /// A bell that remembers one ring. It rings for each job that may be claimed, and whoever claims and leaves some rings again:
 /// many jobs wake many workers, one job wakes one, and where it has not rung there is nothing to claim. Each pool of
 /// workers hears its own ring.
-pub(crate) struct Bell {
-    inner: Mutex<Inner>,
+///
+/// Who sleeps can be [kept](Self::keep) for a job that is about to be there, and is [handed](Self::hand) that.
+pub(crate) struct Bell<T> {
+    inner: Mutex<Inner<T>>,
     rung: Vec<Condvar>,
 }
 
-impl Bell {
+impl<T> Bell<T> {
     /// One that has rung: what is there at the start nobody has told of.
     pub(crate) fn new(pools: usize) -> Self {
+        let sleepers = || Sleepers { rung: true, asleep: 0, kept: 0, handed: VecDeque::new() };
         Self {
-            inner: Mutex::new(Inner { rung: vec![true; pools], asleep: vec![0; pools], closed: false }),
+            inner: Mutex::new(Inner { pools: std::iter::repeat_with(sleepers).take(pools).collect(), closed: false }),
             rung: std::iter::repeat_with(Condvar::new).take(pools).collect(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of a pool, and wakes one of it if `change` says so.
+    fn wake_if(&self, pool: usize, change: impl FnOnce(&mut Sleepers<T>) -> bool) {
+        let wakes = self.lock().pools.get_mut(pool).is_some_and(change);
+        if wakes && let Some(rung) = self.rung.get(pool) {
+            rung.notify_one();
+        }
     }
 
     /// Rings for every pool.
@@ -41,47 +68,68 @@ impl Bell {
     }
 
     pub(crate) fn ring(&self, pool: usize) {
-        let mut inner = self.lock();
-        if let Some(rung) = inner.rung.get_mut(pool) {
-            *rung = true;
-        }
-        let heard = inner.asleep.get(pool).is_some_and(|asleep| *asleep > 0);
-        drop(inner);
-        if heard && let Some(rung) = self.rung.get(pool) {
-            rung.notify_one();
-        }
+        self.wake_if(pool, |sleepers| {
+            sleepers.rung = true;
+            sleepers.has_idle()
+        });
     }
 
     /// Whether it has rung since it was last asked: who asks looks for a job.
     pub(crate) fn take(&self, pool: usize) -> bool {
-        self.lock().rung.get_mut(pool).is_some_and(std::mem::take)
+        self.lock().pools.get_mut(pool).is_some_and(|sleepers| std::mem::take(&mut sleepers.rung))
     }
 
-    /// Blocks until it has rung. After `most` it rings by itself. Returns at once after [`close`](Self::close).
-    pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) {
-        let Some(bell) = self.rung.get(pool) else { return };
+    /// Keeps one who sleeps until it is [handed](Self::hand) something, or [let go](Self::let_go) of. Whether there is one.
+    pub(crate) fn keep(&self, pool: usize) -> bool {
         let mut inner = self.lock();
-        let sleeps = |inner: &mut Inner, more: bool| {
-            if let Some(asleep) = inner.asleep.get_mut(pool) {
-                *asleep = if more { *asleep + 1 } else { asleep.saturating_sub(1) };
+        let idle = inner.pools.get_mut(pool).filter(|sleepers| sleepers.has_idle());
+        idle.map(|sleepers| sleepers.kept += 1).is_some()
+    }
+
+    /// Wakes one who was kept, with what it is to do.
+    pub(crate) fn hand(&self, pool: usize, thing: T) {
+        self.wake_if(pool, |sleepers| {
+            sleepers.kept = sleepers.kept.saturating_sub(1);
+            sleepers.handed.push_back(thing);
+            true
+        });
+    }
+
+    /// Lets go of one who was kept, and may have missed a ring meanwhile, or the end.
+    pub(crate) fn let_go(&self, pool: usize) {
+        self.wake_if(pool, |sleepers| {
+            sleepers.kept = sleepers.kept.saturating_sub(1);
+            true
+        });
+    }
+
+    /// Blocks until it has rung, or something is handed over, which is returned. After `most` it rings by itself. Returns after
+    /// [`close`](Self::close), once nobody is kept.
+    pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) -> Option<T> {
+        let bell = self.rung.get(pool)?;
+        let mut inner = self.lock();
+        inner.pools.get_mut(pool)?.asleep += 1;
+        loop {
+            let closed = inner.closed;
+            let sleepers = inner.pools.get_mut(pool)?;
+            let handed = sleepers.handed.pop_front();
+            if handed.is_some() || ((sleepers.rung || closed) && sleepers.has_idle()) {
+                sleepers.asleep = sleepers.asleep.saturating_sub(1);
+                return handed;
             }
-        };
-        sleeps(&mut inner, true);
-        while !inner.rung.get(pool).copied().unwrap_or(true) && !inner.closed {
             inner = match most {
                 None => bell.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(most) => {
                     let (mut inner, waited) = bell.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
                     if waited.timed_out()
-                        && let Some(rung) = inner.rung.get_mut(pool)
+                        && let Some(sleepers) = inner.pools.get_mut(pool)
                     {
-                        *rung = true;
+                        sleepers.rung = true;
                     }
                     inner
                 }
             };
         }
-        sleeps(&mut inner, false);
     }
 
     /// Wakes everybody, for good.
@@ -97,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_ring_that_comes_too_early_is_kept() {
-        let bell = Bell::new(2);
+        let bell = Bell::<()>::new(2);
         assert!(bell.take(0) && bell.take(1), "it has rung at the start");
         bell.ring(1);
         assert!(!bell.take(0), "each pool hears its own");
@@ -109,9 +157,48 @@ mod tests {
 
     #[test]
     fn a_wait_that_is_over_counts_as_a_ring() {
-        let bell = Bell::new(1);
+        let bell = Bell::<()>::new(1);
         bell.take(0);
         bell.wait(0, Some(Duration::from_millis(1)));
+        assert!(bell.take(0));
+    }
+
+    /// Returns once so many sleep.
+    fn asleep(bell: &Bell<u8>, count: usize) {
+        while bell.lock().pools.first().is_none_or(|sleepers| sleepers.asleep < count) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_is_kept_hears_neither_a_ring_nor_the_end_before_it_is_handed_something() {
+        let bell = Bell::<u8>::new(1);
+        assert!(!bell.keep(0), "nobody sleeps");
+        bell.take(0);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| bell.wait(0, None));
+            asleep(&bell, 1);
+            assert!(bell.keep(0) && !bell.keep(0), "one who sleeps is kept once");
+            bell.ring(0);
+            bell.close();
+            bell.hand(0, 7);
+            assert_eq!(sleeper.join().ok().flatten(), Some(7));
+        });
+        assert!(bell.take(0), "the ring is left for others");
+    }
+
+    #[test]
+    fn who_was_let_go_of_hears_the_ring_that_came_meanwhile() {
+        let bell = Bell::<u8>::new(1);
+        bell.take(0);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| bell.wait(0, None));
+            asleep(&bell, 1);
+            assert!(bell.keep(0));
+            bell.ring(0);
+            bell.let_go(0);
+            assert_eq!(sleeper.join().ok().flatten(), None);
+        });
         assert!(bell.take(0));
     }
 }

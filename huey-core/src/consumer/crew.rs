@@ -1,23 +1,19 @@
 //! What the threads of a consumer share.
 
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::batch::MOST;
 use super::calls::Calls;
 use super::config::Owner;
-use super::desk::{Desk, Pool, Shelf};
+use super::desk::{Desk, Pool};
 use super::ends::Ends;
 use super::late::Hold;
 use super::roll::Roll;
-use crate::enqueue::{tell_discarded, tell_limited};
 use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
-use crate::id::JobId;
 use crate::periodic::Ticker;
-use crate::signal::SignalKind;
-use crate::store::{Claimed, Commit, Lease, Outcome, StorageError, Tasks, Transition};
+use crate::store::{Claimed, Lease};
 use crate::task::Stopped;
 use crate::time::monotonic;
 
@@ -35,8 +31,6 @@ pub(crate) struct Crew {
     stopping: AtomicBool,
     /// The plain workers.
     pub(super) desks: Vec<Desk>,
-    /// How many bodies run on though their attempts are settled.
-    pub(super) late: AtomicUsize,
     pub(super) attempts: Mutex<Attempts>,
     /// Rung for the keeper of deadlines.
     pub(super) nearer: Condvar,
@@ -52,9 +46,9 @@ pub(crate) struct Crew {
 pub(super) struct Attempts {
     pub(super) running: BTreeMap<usize, Running>,
     /// Claims whose commit, and what ended by it, has not been told of yet.
-    claiming: usize,
-    /// How many claims were begun.
-    claims: u64,
+    pub(super) claiming: usize,
+    /// How many claims were begun, and how many jobs handed over.
+    pub(super) claims: u64,
     /// Attempts whose body has returned, which wait for others to be settled with.
     pub(super) unsettled: usize,
     /// The deadlines of plain bodies, by slot.
@@ -104,12 +98,15 @@ impl Crew {
             owner,
             ticker,
             queues: pools.iter().flat_map(|pool| pool.queues.iter().cloned()).collect(),
-            calls: Arc::new(Calls::new(pools.iter().map(|pool| pool.queues.clone()).collect(), async_tasks.clone())),
+            calls: Arc::new(Calls::new(
+                pools.iter().map(|pool| pool.queues.clone()).collect(),
+                async_tasks.clone(),
+                desks.len(),
+            )),
             pools,
             async_tasks,
             runs_async,
             stopping: AtomicBool::new(false),
-            late: AtomicUsize::new(0),
             nearer: Condvar::new(),
             attempts: Mutex::new(attempts),
             roll: Arc::default(),
@@ -148,87 +145,6 @@ impl Crew {
         changed
     }
 
-    /// The next job for a worker: one that it claimed with others before; or one of a new claim, which takes more than one of
-    /// `many`, if the bell has rung since somebody claimed last; or one that another has claimed.
-    ///
-    /// Whoever heard the bell or takes a job of another, and leaves some behind, rings for the next: its own body may take long.
-    pub(crate) fn next_job(
-        &self,
-        worker: usize,
-        many: impl FnOnce() -> Tasks,
-    ) -> Result<Option<Claimed>, StorageError> {
-        let Some(desk) = self.desks.get(worker) else { return Ok(None) };
-        let now = monotonic();
-        if !self.is_stuck()
-            && let Some(job) = desk.shelf.next(now)
-        {
-            return Ok(Some(job));
-        }
-        let (found, more) = self.look_further(desk, now, many)?;
-        if found.is_some() && (more || !self.is_last(desk)) {
-            self.calls.bell.ring(desk.pool);
-        }
-        Ok(found)
-    }
-
-    /// A job that is not on the worker's own shelf, and whether there may be more that nobody has claimed.
-    fn look_further(
-        &self,
-        desk: &Desk,
-        now: Instant,
-        many: impl FnOnce() -> Tasks,
-    ) -> Result<(Option<Claimed>, bool), StorageError> {
-        if !self.is_stuck()
-            && let Some(job) = self.shelved(desk.pool, |shelf| shelf.overdue(now))
-        {
-            return Ok((Some(job), false));
-        }
-        // In this order, so that the ring is heard by which a late body says that it has returned.
-        let rung = self.calls.bell.take(desk.pool);
-        if self.is_stuck() {
-            if rung {
-                self.clear_shelves();
-            }
-            return Ok((None, false));
-        }
-        let claimed = if rung { self.claim_many(desk, many()) } else { Ok((None, false)) };
-        match claimed {
-            Ok((Some(job), more)) => Ok((Some(job), more)),
-            none => self.shelved(desk.pool, Shelf::any).map_or(none, |job| Ok((Some(job), false))),
-        }
-    }
-
-    /// Claims a job for a worker, and those that it runs after that, and says whether there may be more.
-    fn claim_many(&self, desk: &Desk, many: Tasks) -> Result<(Option<Claimed>, bool), StorageError> {
-        // A claim that names no queue takes from all of them.
-        let pool = self.pools.get(desk.pool).filter(|pool| !pool.queues.is_empty());
-        let Some(pool) = pool else { return Ok((None, false)) };
-        let most = u32::try_from(MOST).unwrap_or(1);
-        let (claimed, more) = self.claim(&pool.queues, Tasks::Except(self.async_tasks.clone()), most, many)?;
-        let mut claimed = claimed.into_iter();
-        let first = claimed.next();
-        if claimed.len() > 0 {
-            desk.shelf.put(claimed, monotonic());
-        }
-        Ok((first, more))
-    }
-
-    /// A job that a worker of the pool has claimed.
-    fn shelved(&self, pool: usize, take: impl Fn(&Shelf) -> Option<Claimed>) -> Option<Claimed> {
-        self.desks.iter().filter(|desk| desk.pool == pool).find_map(|desk| take(&desk.shelf))
-    }
-
-    /// Whether nothing that was claimed for the pool is left to begin.
-    fn is_last(&self, desk: &Desk) -> bool {
-        desk.shelf.is_empty()
-            && self.desks.iter().filter(|other| other.pool == desk.pool).all(|other| other.shelf.is_empty())
-    }
-
-    /// Whether a worker has run the last of what was claimed for its pool.
-    pub(crate) fn has_run_last(&self, worker: usize) -> bool {
-        self.desks.get(worker).is_none_or(|desk| self.is_last(desk))
-    }
-
     /// All queues, those of another pool first each time, so that none takes all places for async tasks.
     #[cfg(feature = "tokio")]
     pub(super) fn queues_in_turn(&self, turn: usize) -> Vec<String> {
@@ -239,62 +155,6 @@ impl Crew {
     /// The pool of a plain worker.
     pub(super) fn pool_of(&self, worker: &str) -> Option<usize> {
         self.desks.iter().find(|desk| *desk.name == *worker).map(|desk| desk.pool)
-    }
-
-    /// Takes up to `most` jobs, one of them unless they are of `many`, and says whether there may be more. What ended at
-    /// pick-up has been told of when this returns.
-    pub(crate) fn claim(
-        &self,
-        queues: &[String],
-        tasks: Tasks,
-        most: u32,
-        many: Tasks,
-    ) -> Result<(Vec<Claimed>, bool), StorageError> {
-        self.change(|attempts| {
-            attempts.claiming += 1;
-            attempts.claims += 1;
-        });
-        let claimed = self.claim_now(queues, tasks, most, many);
-        match &claimed {
-            Ok(_) => self.executor.trouble.over(),
-            Err(error) => {
-                self.executor.note_trouble(error);
-                // Whoever waits for the end of all jobs waits for nothing if they cannot be read.
-                self.executor.storage.wake();
-            }
-        }
-        self.change(|attempts| attempts.claiming -= 1);
-        claimed
-    }
-
-    fn claim_now(
-        &self,
-        queues: &[String],
-        tasks: Tasks,
-        most: u32,
-        many: Tasks,
-    ) -> Result<(Vec<Claimed>, bool), StorageError> {
-        let keep = self.executor.defaults.retention.unwrap_or(crate::job::KEEP);
-        let transition = Transition::Claim { queues: queues.to_vec(), tasks, most, many, keep };
-        let Executor { storage, signals, waiters, .. } = &*self.executor;
-        let hears = |kind| signals.hears(kind);
-        let hold = hears(SignalKind::Locked) || hears(SignalKind::RateLimited) || hears(SignalKind::Scheduled);
-        match storage.commit(transition, Commit { hold, ..Commit::RELAXED })? {
-            Outcome::Claimed { claimed, ended, limited, more } => {
-                let told: Vec<JobId> = ended.iter().map(|end| end.id).chain(limited.iter().map(|one| one.id)).collect();
-                for end in ended {
-                    tell_discarded(signals, waiters, end, storage.clock().now());
-                }
-                if hold && !told.is_empty() {
-                    for one in &limited {
-                        tell_limited(signals, one, storage.clock().now());
-                    }
-                    storage.release(&told);
-                }
-                Ok((claimed, more))
-            }
-            other => Err(StorageError::Damaged(format!("the storage answered a claim with {other:?}"))),
-        }
     }
 
     /// Prepares a claimed job: its place, which may be one whose attempt has returned, its kit, and what to run.
@@ -394,14 +254,6 @@ impl Crew {
         }
     }
 
-    /// Gives back what was claimed and not begun.
-    pub(crate) fn clear_shelves(&self) {
-        let left: Vec<Claimed> = self.desks.iter().flat_map(|desk| desk.shelf.clear()).collect();
-        if !left.is_empty() {
-            self.executor.give_back(left.iter().map(|job| job.lease));
-        }
-    }
-
     #[cfg(feature = "tokio")]
     pub(crate) fn cancel_with(&self, slot: usize, cancel: Arc<tokio::sync::Notify>) {
         if let Some(running) = self.lock().running.get_mut(&slot) {
@@ -410,11 +262,6 @@ impl Crew {
             }
             running.cancel = Some(cancel);
         }
-    }
-
-    /// How many claims were begun so far.
-    pub(crate) fn claims(&self) -> u64 {
-        self.lock().claims
     }
 
     /// Waits until no claim and no attempt is underway.

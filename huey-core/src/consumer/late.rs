@@ -84,14 +84,14 @@ impl Crew {
             });
             (hold, needed)
         };
-        self.late.fetch_sub(1, Ordering::SeqCst);
+        self.calls.late.fetch_sub(1, Ordering::SeqCst);
         hold.returned(place);
         Back::Late { needed }
     }
 
     /// Whether so many bodies ignore their deadlines that no plain job is claimed.
     pub(crate) fn is_stuck(&self) -> bool {
-        !self.desks.is_empty() && self.late.load(Ordering::SeqCst) >= self.desks.len()
+        self.calls.is_stuck()
     }
 
     /// Waits for the next body that is past its deadline. `None` once no worker is left.
@@ -128,7 +128,7 @@ impl Crew {
         }
         let hold = Hold::new(self, running.kit.lease);
         running.hold = Some(Arc::clone(&hold));
-        self.late.fetch_add(1, Ordering::SeqCst);
+        self.calls.late.fetch_add(1, Ordering::SeqCst);
         Some((running.kit.clone(), hold))
     }
 

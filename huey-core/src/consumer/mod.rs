@@ -5,6 +5,7 @@ mod asynchronous;
 mod batch;
 mod bell;
 mod calls;
+mod claims;
 mod config;
 mod crew;
 mod desk;

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::calls::Listener;
 use super::config::Consumer;
 use super::crew::Crew;
 use super::desk::{Desk, Pool};
@@ -53,10 +54,7 @@ pub(crate) fn start(consumer: Consumer) -> Result<ConsumerHandle> {
     let crew = Arc::new(Crew::new(executor, owner, Arc::clone(&ticker), pools, async_tasks, desks, runs_async));
     let stopper: Weak<dyn Stopper> = Arc::downgrade(&crew) as Weak<dyn Stopper>;
     crew.executor.add_stopper(stopper);
-    let listener: Arc<OnWork> = {
-        let calls = Arc::clone(&crew.calls);
-        Arc::new(move |roused| calls.call(roused))
-    };
+    let listener: Arc<dyn OnWork> = Arc::new(Listener(Arc::clone(&crew.calls)));
     crew.executor.storage.on_work(Arc::downgrade(&listener));
     let done = Arc::new(Done::default());
     let handle = ConsumerHandle::new(Arc::clone(&crew), Arc::clone(&done), grace);

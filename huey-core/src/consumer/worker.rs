@@ -8,7 +8,7 @@ use super::crew::{Crew, Place};
 use super::late::Back;
 use crate::execute::End;
 use crate::signal::WorkerMark;
-use crate::store::StorageError;
+use crate::store::{Claimed, StorageError};
 use crate::time::monotonic;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -19,19 +19,22 @@ pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, worker: usize) {
     let _mark = WorkerMark::new(crew.executor.waiters.key());
     let pool = crew.desks.get(worker).map_or(0, |desk| desk.pool);
     let mut hand = Hand { crew, name, worker, place: None, paces: Paces::default() };
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut handed) = (FIRST_PAUSE, None);
     crew.executor.hooks.startup(name);
     while !crew.is_stopping() {
-        match hand.turn() {
+        match hand.turn(handed.take()) {
             Ok(Turn::Ran) => pause = FIRST_PAUSE,
-            Ok(Turn::Nothing) => crew.calls.bell.wait(pool, None),
+            Ok(Turn::Nothing) => handed = crew.calls.bell.wait(pool, None),
             Ok(Turn::Replaced) | Err(StorageError::Closed) => break,
             Err(error) => {
                 tracing::error!(worker = %name, %error, "nothing could be claimed; trying again");
-                crew.calls.bell.wait(pool, Some(pause));
+                handed = crew.calls.bell.wait(pool, Some(pause));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+    if let Some(job) = handed {
+        crew.executor.give_back(std::iter::once(job.lease));
     }
     hand.put_down();
     crew.executor.hooks.shutdown(name);
@@ -56,9 +59,16 @@ struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    /// One job, or none.
-    fn turn(&mut self) -> Result<Turn, StorageError> {
-        let Some(job) = self.crew.next_job(self.worker, || self.paces.quick())? else {
+    /// One job, that which was handed over if there is one, or none.
+    fn turn(&mut self, handed: Option<Claimed>) -> Result<Turn, StorageError> {
+        let job = match handed {
+            Some(job) => {
+                self.crew.was_handed();
+                Some(job)
+            }
+            None => self.crew.next_job(self.worker, || self.paces.quick())?,
+        };
+        let Some(job) = job else {
             // Another worker may have taken what was left of those that were claimed together.
             self.settle();
             return Ok(Turn::Nothing);

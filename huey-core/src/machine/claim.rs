@@ -13,7 +13,7 @@ use super::{Fetch, body, control, flow, queues};
 use crate::codec::Bytes;
 use crate::error::TaskError;
 use crate::state::JobState;
-use crate::store::{Claimed, Discarded, Ended, Lease, Limited, LimitedBy, Outcome, Revocation, Tasks};
+use crate::store::{Body, Claimed, Discarded, Ended, Lease, Limited, LimitedBy, Outcome, Revocation, Tasks};
 use crate::task::Durability;
 use crate::time::Timestamp;
 
@@ -137,39 +137,10 @@ impl Claim<'_> {
     }
 
     fn start(&self, work: &Work, decided: &mut Decided) -> Result<Claimed, Refusal> {
-        let before = work.item;
-        let condemned = before.is_condemned();
-        let item = WorkItem {
-            phase: Phase::Running,
-            at: self.now,
-            claim: before.claim.saturating_add(1).max(self.state.least_claim),
-            attempts: before.attempts.saturating_add(u32::from(!condemned)),
-            flags: before.flags.with_rescued(false),
-            ..before
-        };
+        decided.sync |= work.item.flags.at_most_once();
+        let (item, claimed) = start(self.state, work.item, body(self.fetch, work.body)?, self.now);
         decided.effects.push(Effect::Put(Item::Work(item)));
-        decided.sync |= item.flags.at_most_once();
-        Ok(Claimed {
-            lease: Lease { id: item.id(self.state.salt), claim: item.claim },
-            task: self.state.names.text(item.task),
-            queue: self.state.names.text(item.queue),
-            priority: item.priority,
-            attempt: item.attempts,
-            retried: item.retried,
-            crashes: item.crashes,
-            rescued: before.flags.rescued(),
-            refunds: item.refunds,
-            condemned,
-            // The end of a suspect must not be lost with the process: the next one may end that.
-            durability: if item.flags.synced() || before.is_suspect() {
-                Durability::Synced
-            } else {
-                Durability::Relaxed
-            },
-            at_most_once: item.flags.at_most_once(),
-            started: self.now,
-            body: body(self.fetch, work.body)?,
-        })
+        Ok(claimed)
     }
 
     /// The mark on the task of a job, unless an earlier job of this very claim has used it up.
@@ -236,6 +207,68 @@ impl Claim<'_> {
         let head = body(self.fetch, work.body)?.head;
         Ok(at_pick_up(self.state, work, state, ended, head))
     }
+}
+
+/// The claim of a job: what becomes of its work, and what is given out.
+pub(crate) fn start(state: &State, before: WorkItem, body: Body, now: Timestamp) -> (WorkItem, Claimed) {
+    let condemned = before.is_condemned();
+    let item = WorkItem {
+        phase: Phase::Running,
+        at: now,
+        claim: before.claim.saturating_add(1).max(state.least_claim),
+        attempts: before.attempts.saturating_add(u32::from(!condemned)),
+        flags: before.flags.with_rescued(false),
+        ..before
+    };
+    let claimed = Claimed {
+        lease: Lease { id: item.id(state.salt), claim: item.claim },
+        task: state.names.text(item.task),
+        queue: state.names.text(item.queue),
+        priority: item.priority,
+        attempt: item.attempts,
+        retried: item.retried,
+        crashes: item.crashes,
+        rescued: before.flags.rescued(),
+        refunds: item.refunds,
+        condemned,
+        // The end of a suspect must not be lost with the process: the next one may end that.
+        durability: if item.flags.synced() || before.is_suspect() { Durability::Synced } else { Durability::Relaxed },
+        at_most_once: item.flags.at_most_once(),
+        started: now,
+        body,
+    };
+    (item, claimed)
+}
+
+/// The work of the one job that these effects, which are not true yet, put in, if no other may be claimed then, and its claim
+/// would do nothing but start it.
+pub(crate) fn sole<'a>(state: &State, effects: &'a mut [Effect], now: Timestamp) -> Option<&'a mut WorkItem> {
+    let is_usual = state.suspects.is_empty() && state.parting.is_empty() && state.revocations.is_empty();
+    if !is_usual || !state.ready.is_empty() {
+        return None;
+    }
+    let (mut sole, mut body) = (None, None);
+    for effect in effects {
+        match effect {
+            Effect::Put(Item::Work(_)) if sole.is_some() => return None,
+            Effect::Put(Item::Work(work)) => sole = Some(work),
+            Effect::Put(Item::Body(counter, _)) => body = Some(*counter),
+            // A name is known once it is stored.
+            Effect::Put(Item::Limits(_) | Item::Name { .. }) => return None,
+            _ => {}
+        }
+    }
+    let is_free = |work: &WorkItem| {
+        let is_new = work.phase == Phase::Waiting && body == Some(work.counter);
+        let is_due = work.at <= now && now <= work.expires;
+        is_new && is_due && !work.flags.at_most_once() && !state.paused.contains_key(&*state.names.text(work.queue))
+    };
+    sole.filter(|work| is_free(work))
+}
+
+/// The body that an effect puts.
+pub(crate) fn body_in(effect: Effect) -> Option<Body> {
+    if let Effect::Put(Item::Body(_, body)) = effect { Some(body) } else { None }
 }
 
 /// Whether suspects change what may be claimed.

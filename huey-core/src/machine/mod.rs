@@ -32,6 +32,7 @@ mod values;
 mod work;
 mod works;
 
+pub(crate) use claim::{body_in, sole, start};
 pub(crate) use decide::{Decided, decide};
 pub(crate) use item::{Effect, Item, Key};
 pub(crate) use linger::let_go_of;

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, Frames};
 use super::journal::{Flushed, Journal, Syncer, WithBatch, fault};
 use super::log::{ENTRY_LIMIT, Entry, Log, LogError, Medium};
+use super::new_job::Body;
 use super::replay::{Replayed, replay};
-use super::storage::{Answer, Commit, Query, Roused, StorageError, StorageOptions};
+use super::storage::{Answer, Commit, Hand, Handed, Query, Roused, StorageError, StorageOptions};
 use super::transition::{Outcome, Transition};
 use super::watch::Stir;
 use crate::error::Error;
@@ -35,7 +36,12 @@ pub(crate) struct Served {
     pub(crate) sync: bool,
     /// The jobs that were held for the announcement.
     pub(crate) held: Vec<u64>,
+    /// A job that was claimed at once for who waits for it.
+    pub(crate) handed: Option<Handed>,
 }
+
+/// Asks for the way to somebody who waits for a job of a task, the second, in a queue.
+pub(crate) type Keep<'a> = &'a dyn Fn(&str, &str) -> Option<Hand>;
 
 pub(crate) type Answered = Result<Served, StorageError>;
 
@@ -223,7 +229,7 @@ impl<L: Log> Core<L> {
             Rouse::Lane(queue, task) => Roused::Lane { queue: names.text(queue), task: names.text(task) },
             Rouse::All => Roused::All,
         });
-        Stir { any: std::mem::take(&mut self.state.stirred), work, sooner: false }
+        Stir { any: std::mem::take(&mut self.state.stirred), work, ..Stir::default() }
     }
 
     pub(crate) fn next_due(&self) -> Timestamp {
@@ -290,10 +296,11 @@ impl<L: Log> Core<L> {
         how: Commit,
         now: Timestamp,
         answer: &mut Option<Answered>,
+        keep: Keep<'_>,
     ) -> Result<(), LogError> {
         self.state.promote(now);
         let results = self.state.results.count();
-        let mut served = self.decide(transition, how, now);
+        let mut served = self.decide(transition, how, now, keep);
         let added = self.state.results.count().saturating_sub(results);
         self.drop_late(now, added);
         self.compact();
@@ -307,18 +314,20 @@ impl<L: Log> Core<L> {
         self.remove_dead()
     }
 
-    fn decide(&mut self, transition: Transition, how: Commit, now: Timestamp) -> Answered {
+    fn decide(&mut self, transition: Transition, how: Commit, now: Timestamp, keep: Keep<'_>) -> Answered {
         if transition.adds() {
             self.check_space()?;
         }
+        let is_enqueue = matches!(transition, Transition::Enqueue { .. });
         let fetch = WithBatch { journal: &self.journal, batch: &self.open };
-        let machine::Decided { effects, outcome, touched, behind, waits, sync, .. } =
+        let machine::Decided { mut effects, outcome, touched, behind, waits, sync, .. } =
             machine::decide(&self.state, &fetch, transition, now)?;
+        let must_wait = how.hold || sync || how.durability == Durability::Synced;
+        let mut handed = if is_enqueue && !must_wait { self.hand_over(&mut effects, now, keep) } else { None };
         // Whatever cannot be stored is found before anything changes.
         self.frames.clear();
         effects.iter().try_for_each(|effect| self.frames.add(effect))?;
         let outcome = outcome.ok_or_else(|| StorageError::Refused("nothing was decided".into()))?;
-        let must_wait = how.hold || sync || how.durability == Durability::Synced;
         let held = if must_wait { touched } else { Vec::new() };
         for counter in &held {
             self.state.hold(*counter);
@@ -337,7 +346,22 @@ impl<L: Log> Core<L> {
         if how.durability == Durability::Relaxed && !sync {
             self.show(&held);
         }
-        Ok(Served { outcome, sequence: 0, sync, held })
+        if let Some(handed) = &mut handed
+            && let Some(body) = effects.into_iter().find_map(machine::body_in)
+        {
+            handed.job.body = body;
+        }
+        Ok(Served { outcome, sequence: 0, sync, held, handed })
+    }
+
+    /// Has the job that these effects put in claimed as it is put in, if somebody waits for it. Its body is still theirs.
+    fn hand_over(&self, effects: &mut [Effect], now: Timestamp, keep: Keep<'_>) -> Option<Handed> {
+        let work = machine::sole(&self.state, effects, now)?;
+        let names = &self.state.names;
+        let hand = keep(&names.text(work.queue), &names.text(work.task))?;
+        let (started, job) = machine::start(&self.state, *work, Body::default(), now);
+        *work = started;
+        Some(Handed { hand, job })
     }
 
     pub(crate) fn state(&self) -> &State {

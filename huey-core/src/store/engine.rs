@@ -129,7 +129,7 @@ impl<M: Medium> Storage for Engine<M> {
                 shared.serve_with_others(transition, how)
             }
         };
-        let Served { outcome, sequence, sync, held } = answer?;
+        let Served { outcome, sequence, sync, held, .. } = answer?;
         if sync || how.durability == Durability::Synced {
             shared.watermark.wait_for(sequence, life, || shared.sync())?;
         }
@@ -175,7 +175,7 @@ impl<M: Medium> Storage for Engine<M> {
         (!shared.closed.load(Ordering::SeqCst)).then_some(version)
     }
 
-    fn on_work(&self, listener: Weak<OnWork>) {
+    fn on_work(&self, listener: Weak<dyn OnWork>) {
         self.shared.on_work(listener);
     }
 

@@ -50,7 +50,7 @@ impl<M: Medium> Shared<M> {
             let (mut done, mut all_wait) = (Ok(()), true);
             for ((transition, how, is_here), answer) in work.zip(answers.iter_mut()) {
                 let is_synced = how.durability == Durability::Synced;
-                done = core.serve(transition, how, now, answer);
+                done = core.serve(transition, how, now, answer, &|queue, task| self.keep(queue, task));
                 all_wait &= is_synced && matches!(answer, Some(Ok(_)));
                 if let Some(Ok(served)) = answer
                     && is_here
@@ -90,7 +90,8 @@ impl<M: Medium> Shared<M> {
                 Some(Ok(served)) if kept.is_some_and(|kept| served.sequence > kept) => {
                     *answer = Some(Err(self.watermark.lost()));
                 }
-                Some(_) => {}
+                Some(Ok(served)) => stir.handed.extend(served.handed.take()),
+                Some(Err(_)) => {}
                 None => {
                     let none = || StorageError::Unavailable("the storage gave no answer".into());
                     *answer = Some(Err(error.clone().unwrap_or_else(none)));
@@ -156,7 +157,7 @@ impl<M: Medium> Shared<M> {
             match (reply, answer) {
                 (Reply::Slot(slot), answer) => *lock(&slot) = Some((answer, before)),
                 (Reply::Done(done), Err(error)) => told.push((done, Err(error), Held::default())),
-                (Reply::Done(done), Ok(Served { outcome, sequence, sync, held })) => {
+                (Reply::Done(done), Ok(Served { outcome, sequence, sync, held, .. })) => {
                     if sync || how.durability == Durability::Synced {
                         self.watermark.announce_later(Announcement {
                             sequence,

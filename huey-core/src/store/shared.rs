@@ -2,7 +2,7 @@
 
 use crate::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use crate::sync::mpsc::Sender;
-use crate::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use crate::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::core::Core;
 use super::inbox::{Held, Request, Told};
 use super::journal::{Flushed, Syncer};
 use super::log::{LogError, Medium, Running};
-use super::storage::{OnWork, Roused, StorageError, StorageOptions, Version};
+use super::storage::{Hand, OnWork, Roused, StorageError, StorageOptions, Version};
 use super::watch::{Stir, Watch};
 use crate::error::{Error, Result};
 use crate::machine::Inherited;
@@ -52,7 +52,7 @@ pub(super) struct Shared<M: Medium> {
     pub(super) watch: Watch,
     pub(super) sooner: Watch,
     /// Those who are told of what may be claimed.
-    pub(super) listeners: RwLock<Vec<Weak<OnWork>>>,
+    pub(super) listeners: RwLock<Vec<Weak<dyn OnWork>>>,
     /// The attempts that run.
     pub(super) begun: Mutex<Begun>,
     /// When the next scheduled job is due, in microseconds.
@@ -156,10 +156,12 @@ impl<M: Medium> Shared<M> {
 
     /// Tells those who are to hear of such a change.
     pub(super) fn stir(&self, stir: Stir) {
+        for handed in stir.handed {
+            handed.over();
+        }
         if let Some(work) = stir.work {
-            let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
-            for listener in listeners.iter().filter_map(Weak::upgrade) {
-                listener(&work);
+            for listener in self.listeners().iter().filter_map(Weak::upgrade) {
+                listener.roused(&work);
             }
         }
         if stir.sooner {
@@ -172,18 +174,27 @@ impl<M: Medium> Shared<M> {
 
     /// Ends all waits.
     pub(super) fn wake(&self) {
-        self.stir(Stir { any: true, work: None, sooner: true });
+        self.stir(Stir { any: true, sooner: true, ..Stir::default() });
     }
 
     /// Everybody is to look again.
     pub(super) fn stir_all(&self) {
-        self.stir(Stir { any: true, work: Some(Roused::All), sooner: true });
+        self.stir(Stir { any: true, work: Some(Roused::All), sooner: true, ..Stir::default() });
     }
 
-    pub(super) fn on_work(&self, listener: Weak<OnWork>) {
+    pub(super) fn on_work(&self, listener: Weak<dyn OnWork>) {
         let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|known| known.strong_count() > 0);
         listeners.push(listener);
+    }
+
+    fn listeners(&self) -> RwLockReadGuard<'_, Vec<Weak<dyn OnWork>>> {
+        self.listeners.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to somebody who waits for a job of that task in that queue.
+    pub(super) fn keep(&self, queue: &str, task: &str) -> Option<Hand> {
+        self.listeners().iter().filter_map(Weak::upgrade).find_map(|listener| listener.keep(queue, task))
     }
 
     /// What those who wait are to hear of since the last call.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::claimed::{Lease, Row};
+use super::claimed::{Claimed, Lease, Row};
 use super::control::Revocation;
 use super::findings::Findings;
 use super::new_job::{Arrivals, Body};
@@ -282,8 +282,45 @@ pub enum Roused {
     All,
 }
 
-/// Called after jobs may be claimed that could not be before. It must not block, nor call the storage.
-pub type OnWork = dyn Fn(&Roused) + Send + Sync;
+/// Who claims the jobs of a storage, as that knows them. What they are asked must not block, nor call the storage.
+pub trait OnWork: Send + Sync {
+    /// Jobs may be claimed that could not be before.
+    fn roused(&self, roused: &Roused);
+
+    /// Whether somebody waits for a job and takes the next one of that task in that queue: the way to hand it over. A storage
+    /// that puts such a job in claims it there and then, if it may be claimed and no other may, in place of
+    /// [telling](Self::roused) of it. It may ask with its own locks held, and drops the way if it claims nothing.
+    fn keep(&self, _queue: &str, _task: &str) -> Option<Hand> {
+        None
+    }
+}
+
+impl<F: Fn(&Roused) + Send + Sync> OnWork for F {
+    fn roused(&self, roused: &Roused) {
+        self(roused);
+    }
+}
+
+/// Called with a job that was claimed for who waits for it, once the storage's locks are free.
+pub type Hand = Box<dyn FnOnce(Claimed) + Send>;
+
+/// A job that was claimed for who waits for it, on the way there.
+pub(crate) struct Handed {
+    pub(crate) hand: Hand,
+    pub(crate) job: Claimed,
+}
+
+impl Handed {
+    pub(crate) fn over(self) {
+        (self.hand)(self.job);
+    }
+}
+
+impl fmt::Debug for Handed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handed").field("job", &self.job).finish_non_exhaustive()
+    }
+}
 
 /// Called once a submitted transition has an outcome at its level.
 pub type Done = Box<dyn FnOnce(Result<Outcome, StorageError>) + Send>;
@@ -341,7 +378,7 @@ pub trait Storage: Send + Sync + 'static {
     /// Calls `listener`, as long as it lives, after every change by which jobs may be claimed that could not be before: on
     /// the thread that made the change, or on one of the storage's. Of jobs that were claimed and of those that ended it need
     /// not hear; nor of scheduled ones that are due, while nobody [keeps the time](Storage::wait_due).
-    fn on_work(&self, listener: Weak<OnWork>);
+    fn on_work(&self, listener: Weak<dyn OnWork>);
 
     /// Makes every [`wait`](Storage::wait) return.
     fn wake(&self);

@@ -21,6 +21,8 @@ use crate::task::Durability;
 use crate::testing::{SimDisk, SimLog, job_id, new_job};
 use crate::time::{Timestamp, VirtualClock};
 
+mod handed;
+
 const RELAXED: Commit = Commit { durability: Durability::Relaxed, hold: false };
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
 
@@ -33,7 +35,7 @@ struct Bench {
 
 fn served<L: Log>(core: &mut Core<L>, transition: Transition, how: Commit) -> Served {
     let mut answer = None;
-    core.serve(transition, how, NOW, &mut answer).unwrap();
+    core.serve(transition, how, NOW, &mut answer, &|_, _| None).unwrap();
     answer.unwrap().unwrap()
 }
 

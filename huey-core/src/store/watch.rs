@@ -5,7 +5,7 @@ use crate::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::barrier::lock;
-use super::storage::{Roused, Version};
+use super::storage::{Handed, Roused, Version};
 
 /// What changed.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Stir {
     pub(crate) any: bool,
     /// What may be claimed that could not be before.
     pub(crate) work: Option<Roused>,
+    /// What was claimed for those who wait for it.
+    pub(crate) handed: Vec<Handed>,
     /// The next scheduled job is due sooner than before.
     pub(crate) sooner: bool,
 }

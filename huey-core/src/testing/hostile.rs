@@ -131,7 +131,7 @@ fn done(core: &mut Core<Paper>, transitions: Vec<Transition>) -> Result<Vec<Outc
     let mut outcomes = Vec::new();
     for transition in transitions {
         let mut answer = None;
-        let served = core.serve(transition, Commit::RELAXED, Timestamp::from_micros(NOW), &mut answer);
+        let served = core.serve(transition, Commit::RELAXED, Timestamp::from_micros(NOW), &mut answer, &|_, _| None);
         served.map_err(|error| Error::damaged(error.message))?;
         outcomes.extend(answer.into_iter().flatten().map(|served| served.outcome));
     }

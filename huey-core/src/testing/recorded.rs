@@ -147,7 +147,7 @@ impl Storage for Recorder {
         self.storage.wait_due(since, until)
     }
 
-    fn on_work(&self, listener: Weak<OnWork>) {
+    fn on_work(&self, listener: Weak<dyn OnWork>) {
         self.storage.on_work(listener);
     }
 

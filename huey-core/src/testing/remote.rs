@@ -194,7 +194,7 @@ impl Storage for Remote {
         self.server.wait_due(since, until)
     }
 
-    fn on_work(&self, listener: Weak<OnWork>) {
+    fn on_work(&self, listener: Weak<dyn OnWork>) {
         self.server.on_work(listener);
     }
 

@@ -12,8 +12,9 @@ mod program;
 mod schedules;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 
-use program::Program;
+use program::{HANDED, Program};
 
 const STEPS: usize = 60;
 
@@ -47,4 +48,7 @@ fn no_crash_leaves_a_store_in_a_state_that_it_was_never_in() {
         std::panic::set_hook(hook);
         panic!("seed {seed} fails after {shortest} steps:\n  {}\n{result:?}", steps.join("\n  "));
     }
+    let handed = HANDED.load(Ordering::Relaxed);
+    println!("{handed} jobs were handed to who waited");
+    assert!(handed >= programs / 10, "nobody was ever handed a job");
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use super::super::Sleeper;
 use super::kit::{Kit, RELAXED, SYNCED, complete, retry};
 use super::{Check, Subject};
 use crate::id::JobId;
@@ -20,6 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "a wait ends when it is told to", run: wait_wake },
     Check { name: "who keeps the time hears when it is woken, and that the storage is closed", run: wait_due_wake },
     Check { name: "what may be claimed is told of", run: on_work },
+    Check { name: "a job may be handed to who waits for it, and is claimed then", run: handed },
     Check { name: "a held job is not given out before it is released", run: hold_new },
     Check { name: "an end is shown before it is announced, and a retry not given out", run: hold_end },
     Check { name: "a submitted transition happens, and is answered exactly once", run: submit },
@@ -104,7 +106,7 @@ fn wait_wake(subject: &dyn Subject) {
 fn on_work(subject: &dyn Subject) {
     let kit = Kit::new(subject);
     let (tell, told) = channel();
-    let listener: Arc<OnWork> = Arc::new(move |roused| drop(tell.send(roused.clone())));
+    let listener: Arc<dyn OnWork> = Arc::new(move |roused: &Roused| drop(tell.send(roused.clone())));
     kit.storage.on_work(Arc::downgrade(&listener));
     let changes: [&dyn Fn(); 3] = [
         &|| {
@@ -135,6 +137,38 @@ fn on_work(subject: &dyn Subject) {
     kit.add(|_| ());
     while told.try_recv().is_ok() {}
     assert!(told.recv().is_err(), "one who listens no more is told nothing");
+}
+
+fn handed(subject: &dyn Subject) {
+    let kit = Kit::new(subject);
+    let sleeper = Sleeper::of(&*kit.storage);
+    for _ in 0..2 {
+        let job = kit.job();
+        let (id, body) = (job.id, job.body.clone());
+        sleeper.sleep();
+        kit.commit(Transition::enqueue(vec![job]), RELAXED);
+        let job = match sleeper.wake() {
+            Some(job) => {
+                assert_eq!(kit.claim(1), [], "nobody else gets it");
+                job
+            }
+            None => kit.claim_one(),
+        };
+        assert_eq!((job.lease.id, job.attempt, job.body), (id, 1, body));
+        assert_eq!(kit.state(id), JobState::Running);
+        assert_eq!(kit.settle(job.lease, complete(b"done")), JobState::Complete);
+    }
+    // What nobody may claim is not handed over.
+    sleeper.sleep();
+    let mut later = kit.job();
+    later.run_at = kit.now() + Duration::from_secs(10);
+    kit.commit(Transition::enqueue(vec![later]), RELAXED);
+    let held = kit.job();
+    let id = held.id;
+    kit.commit(Transition::enqueue(vec![held]), Commit { hold: true, ..RELAXED });
+    assert_eq!(sleeper.wake(), None);
+    kit.storage.release(&[id]);
+    assert_eq!(kit.claim_one().lease.id, id);
 }
 
 fn wait_due_wake(subject: &dyn Subject) {
