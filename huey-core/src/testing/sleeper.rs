@@ -8,23 +8,25 @@ use crate::store::{Claimed, Hand, OnWork, Roused, Storage};
 /// Waits for jobs as a worker does that sleeps: a storage may hand it one instead of telling of it.
 ///
 /// ```
-/// use huey_core::store::{Commit, OpenStorage, Memory, Outcome, StorageOptions, Transition};
+/// use std::time::Duration;
+///
+/// use huey_core::store::{Commit, Memory, OpenStorage, Outcome, StorageOptions, Tasks, Transition};
 /// use huey_core::testing::{Sleeper, job_id, new_job};
 ///
 /// let storage = Memory::new().open_storage(StorageOptions::default())?;
-/// let Ok(Outcome::Reserved { first, salt }) = storage.commit(Transition::Reserve { count: 2 }, Commit::RELAXED) else {
-///     panic!("no counters");
-/// };
+/// let commit = |transition| storage.commit(transition, Commit::RELAXED).unwrap();
+/// let Outcome::Reserved { first, salt } = commit(Transition::Reserve { count: 2 }) else { panic!("no counters") };
+/// let enqueue = |counter| Transition::enqueue(vec![new_job(job_id(storage.clock().now(), counter, salt))]);
+///
+/// // The first job of a task is claimed by who runs it, as one is that comes while nobody sleeps.
+/// commit(enqueue(first));
+/// let (queues, tasks, keep) = (vec!["default".to_owned()], Tasks::ALL, Duration::ZERO);
+/// commit(Transition::Claim { queues, tasks, most: 1, many: Tasks::ALL, keep });
+///
 /// let sleeper = Sleeper::of(&*storage);
-/// let mut handed = Vec::new();
-/// for counter in first..first + 2 {
-///     let job = new_job(job_id(storage.clock().now(), counter, salt));
-///     sleeper.sleep();
-///     storage.commit(Transition::enqueue(vec![job]), Commit::RELAXED).unwrap();
-///     handed.push(sleeper.wake().is_some());
-/// }
-/// // Whoever is to run a job of a name that the storage does not know yet claims it.
-/// assert_eq!(handed, [false, true]);
+/// sleeper.sleep();
+/// commit(enqueue(first + 1));
+/// assert_eq!(sleeper.wake().map(|job| job.attempt), Some(1));
 /// # Ok::<(), huey_core::Error>(())
 /// ```
 #[derive(Default)]

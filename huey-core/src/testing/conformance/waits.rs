@@ -168,7 +168,7 @@ fn handed(subject: &dyn Subject) {
     kit.commit(Transition::enqueue(vec![held]), Commit { hold: true, ..RELAXED });
     assert_eq!(sleeper.wake(), None);
     kit.storage.release(&[id]);
-    assert_eq!(kit.claim_one().lease.id, id);
+    assert_eq!(claim_in_the_end(&kit).lease.id, id);
 }
 
 fn wait_due_wake(subject: &dyn Subject) {
