@@ -108,6 +108,32 @@ impl MakeWriter<'_> for Said {
     }
 }
 
+/// Such a job goes back each time, and no attempt of it counts.
+#[test]
+fn a_worker_that_cannot_note_an_attempt_tries_again_later_and_is_seen_in_health() {
+    let disk = SimDisk::new(7);
+    let (storage, _inspector) = inspected(disk.medium(), StorageOptions::default()).unwrap();
+    let stage = Stage::new();
+    stage.open();
+    let huey = Huey::builder().data_arc(stage).open(Open(storage)).unwrap();
+    disk.fail_begins(u32::MAX);
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    let job = gated::enqueue(&huey).unwrap();
+    let until = Instant::now() + LONG;
+    while consumer.health().status != HealthStatus::Failing {
+        assert!(Instant::now() < until, "{:?}", consumer.health());
+        std::thread::yield_now();
+    }
+    let (_, error) = consumer.health().last_storage_error.unwrap();
+    assert!(error.contains("the note is not written"), "{error}");
+    disk.fail_begins(0);
+    job.wait(LONG).unwrap();
+    consumer.wait_idle().unwrap();
+    assert_eq!(consumer.health().status, HealthStatus::Degraded, "it failed lately");
+    assert_eq!(job.info().unwrap().unwrap().attempts, 1);
+    consumer.shutdown().wait().unwrap();
+}
+
 #[test]
 fn a_storage_error_ends_no_worker_and_is_seen_in_health() {
     let said = Said::default();

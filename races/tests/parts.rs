@@ -142,7 +142,7 @@ fn no_job_lies_while_workers_wait_at_the_bell() {
     join(workers);
 }
 
-/// Callers hand jobs to workers that sleep, let go of some that they kept, and ring where nobody sleeps; the bell closes meanwhile.
+/// Callers hand jobs to workers that sleep, take some promises back, and ring where nobody sleeps; the bell closes meanwhile.
 /// Every job is with a worker, or was left where others find it.
 #[test]
 fn no_order_of_steps_loses_a_job_that_is_handed_over() {
@@ -186,19 +186,24 @@ fn jobs_are_handed_to_who_sleeps(closes: bool) {
             })
         })
         .collect();
+    let rests = {
+        let bell = Arc::clone(&bell);
+        // Until the end, whatever rings.
+        thread::spawn(move || bell.rest(std::time::Duration::MAX))
+    };
     let callers: Vec<_> = (0..JOBS)
         .map(|job| {
             let (bell, left) = (Arc::clone(&bell), Arc::clone(&left));
             thread::spawn(move || {
-                let kept = bell.keep(0);
+                let promised = bell.promise(0);
                 // The last of them cannot be handed over after all.
-                if kept && job + 1 < JOBS {
+                if promised && job + 1 < JOBS {
                     HANDED.fetch_add(1, Ordering::SeqCst);
                     return bell.hand(0, job);
                 }
                 left.fetch_add(1, Ordering::SeqCst);
                 bell.ring(0);
-                if kept {
+                if promised {
                     bell.let_go(0);
                 }
             })
@@ -209,6 +214,7 @@ fn jobs_are_handed_to_who_sleeps(closes: bool) {
         bell.close();
         join(callers);
         join(workers);
+        join(vec![rests]);
         // Who wakes at the end has what was handed over.
         return assert_eq!(*lock(&done.0) + left.load(Ordering::SeqCst), JOBS);
     }
@@ -221,6 +227,7 @@ fn jobs_are_handed_to_who_sleeps(closes: bool) {
     over.store(true, Ordering::SeqCst);
     bell.close();
     join(workers);
+    join(vec![rests]);
 }
 
 /// What is inserted, those who wait to be, and a sync of it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use attack::attack;
 use huey_races::store::{
-    Claimed, Commit, Hand, OnWork, Outcome, Roused, Storage, StorageOptions, Tasks, Transition, Version, engine,
+    Claimed, Commit, HandOver, OnWork, Outcome, Roused, Storage, StorageOptions, Tasks, Transition, Version, engine,
 };
 use huey_races::testing::{SimDisk, job_id, new_job};
 use huey_races::{Timestamp, VirtualClock};
@@ -28,8 +28,8 @@ struct Ear(Mutex<Heard>, Condvar);
 struct Heard {
     rung: bool,
     sleeps: bool,
-    /// How many jobs he is kept for.
-    kept: u64,
+    /// How many jobs were promised and have not come.
+    promised: u64,
     handed: Vec<Claimed>,
 }
 
@@ -43,7 +43,7 @@ impl Ear {
     fn wait(&self) -> u64 {
         let mut heard = self.0.lock().unwrap();
         heard.sleeps = true;
-        while !heard.rung && heard.handed.is_empty() || heard.kept > 0 {
+        while !heard.rung && heard.handed.is_empty() || heard.promised > 0 {
             heard = self.1.wait(heard).unwrap();
         }
         heard.sleeps = false;
@@ -54,12 +54,12 @@ impl Ear {
     }
 }
 
-/// Somebody is kept until this is dropped.
-struct Kept(Arc<Ear>);
+/// A job is promised until this is dropped.
+struct Promise(Arc<Ear>);
 
-impl Drop for Kept {
+impl Drop for Promise {
     fn drop(&mut self) {
-        self.0.change(|heard| heard.kept -= 1);
+        self.0.change(|heard| heard.promised -= 1);
     }
 }
 
@@ -74,17 +74,17 @@ impl OnWork for Listener {
         self.ear.change(|heard| heard.rung = true);
     }
 
-    fn keep(&self, _: &str, _: &str) -> Option<Hand> {
+    fn promise(&self, _: &str, _: &str) -> Option<HandOver> {
         let mut heard = self.ear.0.lock().unwrap();
         if !self.takes || !heard.sleeps {
             return None;
         }
-        heard.kept += 1;
+        heard.promised += 1;
         drop(heard);
-        let kept = Kept(Arc::clone(&self.ear));
+        let promise = Promise(Arc::clone(&self.ear));
         Some(Box::new(move |job| {
             HANDED.fetch_add(1, Ordering::Relaxed);
-            kept.0.change(|heard| heard.handed.push(job));
+            promise.0.change(|heard| heard.handed.push(job));
         }))
     }
 }

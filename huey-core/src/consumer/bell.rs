@@ -15,8 +15,8 @@ struct Sleepers<T> {
     rung: bool,
     /// How many sleep until it rings.
     asleep: usize,
-    /// How many of them are kept for something that is to be handed over.
-    kept: usize,
+    /// How many of them something was promised that is to be handed over.
+    promised: usize,
     /// What was handed over, each for one of those who sleep.
     handed: VecDeque<T>,
 }
@@ -24,7 +24,17 @@ struct Sleepers<T> {
 impl<T> Sleepers<T> {
     /// Whether one sleeps for whom nothing was handed over, nor will be.
     fn has_idle(&self) -> bool {
-        self.asleep > self.kept + self.handed.len()
+        self.asleep > self.promised + self.handed.len()
+    }
+
+    /// Whether one sleeps to whom something can be promised: whoever has heard a ring is about to look.
+    fn takes_promises(&self, closed: bool) -> bool {
+        !closed && !self.rung && self.has_idle()
+    }
+
+    /// Whether one wakes with nothing handed over.
+    fn wakes(&self, closed: bool) -> bool {
+        (self.rung || closed) && self.has_idle()
     }
 }
 
@@ -32,19 +42,22 @@ impl<T> Sleepers<T> {
 /// many jobs wake many workers, one job wakes one, and where it has not rung there is nothing to claim. Each pool of
 /// workers hears its own ring.
 ///
-/// Who sleeps can be [kept](Self::keep) for a job that is about to be there, and is [handed](Self::hand) that.
+/// Who sleeps can be [promised](Self::promise) a job that is about to be there, and is [handed](Self::hand) that.
 pub(crate) struct Bell<T> {
     inner: Mutex<Inner<T>>,
     rung: Vec<Condvar>,
+    /// Told when it is closed.
+    over: Condvar,
 }
 
 impl<T> Bell<T> {
     /// One that has rung: what is there at the start nobody has told of.
     pub(crate) fn new(pools: usize) -> Self {
-        let sleepers = || Sleepers { rung: true, asleep: 0, kept: 0, handed: VecDeque::new() };
+        let sleepers = || Sleepers { rung: true, asleep: 0, promised: 0, handed: VecDeque::new() };
         Self {
             inner: Mutex::new(Inner { pools: std::iter::repeat_with(sleepers).take(pools).collect(), closed: false }),
             rung: std::iter::repeat_with(Condvar::new).take(pools).collect(),
+            over: Condvar::new(),
         }
     }
 
@@ -79,32 +92,33 @@ impl<T> Bell<T> {
         self.lock().pools.get_mut(pool).is_some_and(|sleepers| std::mem::take(&mut sleepers.rung))
     }
 
-    /// Keeps one who sleeps until it is [handed](Self::hand) something, or [let go](Self::let_go) of. Whether there is one.
-    pub(crate) fn keep(&self, pool: usize) -> bool {
+    /// Promises one who sleeps that it is [handed](Self::hand) something, or [let go](Self::let_go) of. Whether there is one.
+    pub(crate) fn promise(&self, pool: usize) -> bool {
         let mut inner = self.lock();
-        let idle = inner.pools.get_mut(pool).filter(|sleepers| sleepers.has_idle());
-        idle.map(|sleepers| sleepers.kept += 1).is_some()
+        let closed = inner.closed;
+        let idle = inner.pools.get_mut(pool).filter(|sleepers| sleepers.takes_promises(closed));
+        idle.map(|sleepers| sleepers.promised += 1).is_some()
     }
 
-    /// Wakes one who was kept, with what it is to do.
+    /// Wakes one to whom something was promised, with what it is to do.
     pub(crate) fn hand(&self, pool: usize, thing: T) {
         self.wake_if(pool, |sleepers| {
-            sleepers.kept = sleepers.kept.saturating_sub(1);
+            sleepers.promised -= 1;
             sleepers.handed.push_back(thing);
             true
         });
     }
 
-    /// Lets go of one who was kept, and may have missed a ring meanwhile, or the end.
+    /// Takes a promise back. Who had it may have missed a ring meanwhile, or the end.
     pub(crate) fn let_go(&self, pool: usize) {
         self.wake_if(pool, |sleepers| {
-            sleepers.kept = sleepers.kept.saturating_sub(1);
+            sleepers.promised -= 1;
             true
         });
     }
 
     /// Blocks until it has rung, or something is handed over, which is returned. After `most` it rings by itself. Returns after
-    /// [`close`](Self::close), once nobody is kept.
+    /// [`close`](Self::close), once no promise is open.
     pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) -> Option<T> {
         let bell = self.rung.get(pool)?;
         let mut inner = self.lock();
@@ -113,8 +127,8 @@ impl<T> Bell<T> {
             let closed = inner.closed;
             let sleepers = inner.pools.get_mut(pool)?;
             let handed = sleepers.handed.pop_front();
-            if handed.is_some() || ((sleepers.rung || closed) && sleepers.has_idle()) {
-                sleepers.asleep = sleepers.asleep.saturating_sub(1);
+            if handed.is_some() || sleepers.wakes(closed) {
+                sleepers.asleep -= 1;
                 return handed;
             }
             inner = match most {
@@ -132,10 +146,18 @@ impl<T> Bell<T> {
         }
     }
 
+    /// Blocks for so long whether it rings or not, or until it is [closed](Self::close). Who does so does not sleep here: what
+    /// comes meanwhile is for others.
+    pub(crate) fn rest(&self, time: Duration) {
+        let inner = self.lock();
+        drop(self.over.wait_timeout_while(inner, time, |inner| !inner.closed).unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Wakes everybody, for good.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.rung.iter().for_each(Condvar::notify_all);
+        self.over.notify_all();
     }
 }
 
@@ -171,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn who_is_kept_hears_neither_a_ring_nor_the_end_before_it_is_handed_something() {
+    fn who_was_promised_something_hears_neither_a_ring_nor_the_end_before_it_is_there() {
         let bell = Bell::<u8>::new(1);
-        assert!(!bell.keep(0), "nobody sleeps");
+        assert!(!bell.promise(0), "nobody sleeps");
         bell.take(0);
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| bell.wait(0, None));
             asleep(&bell, 1);
-            assert!(bell.keep(0) && !bell.keep(0), "one who sleeps is kept once");
+            assert!(bell.promise(0) && !bell.promise(0), "one who sleeps is promised one thing");
             bell.ring(0);
             bell.close();
             bell.hand(0, 7);
@@ -194,11 +216,50 @@ mod tests {
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| bell.wait(0, None));
             asleep(&bell, 1);
-            assert!(bell.keep(0));
+            assert!(bell.promise(0));
             bell.ring(0);
             bell.let_go(0);
             assert_eq!(sleeper.join().ok().flatten(), None);
         });
         assert!(bell.take(0));
+    }
+
+    #[test]
+    fn a_ring_or_the_end_comes_before_what_could_be_promised_and_after_what_was() {
+        for (rung, closed, promised, takes, wakes) in [
+            (false, false, 0, true, false),
+            (true, false, 0, false, true),
+            (false, true, 0, false, true),
+            (false, false, 1, false, false),
+            (true, false, 1, false, false),
+            (false, true, 1, false, false),
+        ] {
+            for is_handed in [false, true] {
+                let handed = if is_handed { vec![7; promised] } else { Vec::new() }.into();
+                let promised = if is_handed { 0 } else { promised };
+                let sleepers = Sleepers::<u8> { rung, asleep: 1, promised, handed };
+                assert_eq!(
+                    (sleepers.takes_promises(closed), sleepers.wakes(closed)),
+                    (takes, wakes),
+                    "{rung} {closed}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn who_rests_is_promised_nothing_and_ends_with_the_bell() {
+        let bell = Bell::<u8>::new(1);
+        bell.take(0);
+        std::thread::scope(|scope| {
+            let rests = scope.spawn(|| bell.rest(Duration::from_hours(1)));
+            bell.ring(0);
+            assert!(!bell.promise(0));
+            bell.close();
+            assert!(rests.join().is_ok());
+        });
+        assert!(bell.take(0), "the ring is left for others");
+        let open = Bell::<u8>::new(1);
+        open.rest(Duration::from_millis(1));
     }
 }

@@ -1,7 +1,7 @@
 //! Who is woken for a job that may be claimed: one worker that sleeps, or the claimer of async tasks.
 
 use super::bell::Bell;
-use crate::store::{Claimed, Hand, OnWork, Roused};
+use crate::store::{Claimed, HandOver, OnWork, Roused};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -84,30 +84,34 @@ impl OnWork for Listener {
         self.0.call(roused);
     }
 
-    fn keep(&self, queue: &str, task: &str) -> Option<Hand> {
+    fn promise(&self, queue: &str, task: &str) -> Option<HandOver> {
         let calls = &self.0;
         if calls.is_async(task) || calls.is_stuck() {
             return None;
         }
-        let pool = calls.pools(queue).find(|pool| calls.bell.keep(*pool))?;
-        let mut kept = Kept { calls: Arc::clone(calls), pool, is_handed: false };
-        Some(Box::new(move |job| {
-            kept.is_handed = true;
-            kept.calls.bell.hand(pool, job);
-        }))
+        let pool = calls.pools(queue).find(|pool| calls.bell.promise(*pool))?;
+        let promise = Promise { calls: Arc::clone(calls), pool, is_kept: false };
+        Some(Box::new(move |job| promise.keep(job)))
     }
 }
 
-/// One who sleeps, and is kept for a job.
-struct Kept {
+/// What one who sleeps was promised.
+struct Promise {
     calls: Arc<Calls>,
     pool: usize,
-    is_handed: bool,
+    is_kept: bool,
 }
 
-impl Drop for Kept {
+impl Promise {
+    fn keep(mut self, job: Claimed) {
+        self.is_kept = true;
+        self.calls.bell.hand(self.pool, job);
+    }
+}
+
+impl Drop for Promise {
     fn drop(&mut self) {
-        if !self.is_handed {
+        if !self.is_kept {
             self.calls.bell.let_go(self.pool);
         }
     }
@@ -136,27 +140,55 @@ mod tests {
         }
     }
 
+    fn claimed(counter: u64) -> Claimed {
+        let id = crate::id::JobId::new(crate::time::Timestamp::from_micros(0), counter, 0);
+        Claimed {
+            lease: crate::store::Lease { id, claim: 1 },
+            task: "now".into(),
+            queue: "b".into(),
+            priority: 0,
+            attempt: 1,
+            retried: 0,
+            crashes: 0,
+            rescued: false,
+            refunds: 0,
+            condemned: false,
+            durability: crate::Durability::Relaxed,
+            at_most_once: false,
+            started: crate::time::Timestamp::from_micros(0),
+            body: crate::store::Body::default(),
+        }
+    }
+
     #[test]
-    fn a_job_keeps_one_who_sleeps_and_can_run_it_until_it_is_handed_over_or_does_not_come() {
+    fn a_job_is_promised_to_one_who_sleeps_and_can_run_it_and_is_handed_over_or_does_not_come() {
         let calls = Arc::new(Calls::new(vec![vec!["a".into()], vec!["b".into()]], vec!["apart".into()], 2));
         let listener = Listener(Arc::clone(&calls));
-        assert!(listener.keep("b", "now").is_none(), "nobody sleeps");
+        assert!(listener.promise("b", "now").is_none(), "nobody sleeps");
         assert!((0..2).all(|pool| calls.bell.take(pool)), "at the start");
+        // They begin to sleep at some time.
+        let promise = || std::iter::repeat_with(|| listener.promise("b", "now")).flatten().next();
         std::thread::scope(|scope| {
-            let sleeper = scope.spawn(|| calls.bell.wait(1, None));
-            // It begins to sleep at some time.
-            let kept = std::iter::repeat_with(|| listener.keep("b", "now")).flatten().next();
-            assert!(listener.keep("b", "now").is_none(), "it is kept for another");
-            drop(kept);
+            let sleepers = [(); 2].map(|()| scope.spawn(|| calls.bell.wait(1, None)));
+            let (first, second) = (promise(), promise());
+            assert!(first.is_some() && second.is_some());
+            assert!(listener.promise("b", "now").is_none(), "each is promised one");
+            drop(first);
             for (queue, task) in [("a", "now"), ("c", "now"), ("b", "apart")] {
-                assert!(listener.keep(queue, task).is_none(), "{task} in {queue}");
+                assert!(listener.promise(queue, task).is_none(), "{task} in {queue}");
             }
             calls.late.store(2, Ordering::SeqCst);
-            assert!(listener.keep("b", "now").is_none(), "all bodies are late");
+            assert!(listener.promise("b", "now").is_none(), "all bodies are late");
             calls.late.store(0, Ordering::SeqCst);
-            assert!(listener.keep("b", "now").is_some());
+            let first = promise();
             calls.bell.ring(1);
-            assert!(sleeper.join().is_ok_and(|handed| handed.is_none()));
+            if let Some(second) = second {
+                second(claimed(2));
+            }
+            drop(first);
+            let mut handed: Vec<_> = sleepers.map(|sleeper| sleeper.join().ok().flatten()).into();
+            handed.sort_by_key(Option::is_some);
+            assert_eq!(handed, [None, Some(claimed(2))]);
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Which job a worker has next: one of its own, one that is claimed now, one of another, one that it was handed.
+//! Which job a worker has next: one that it claimed before, one that it claims now, or one that another has claimed.
 
 use std::time::Instant;
 
@@ -152,7 +152,6 @@ impl Crew {
 
     /// A job was handed to a worker that slept.
     pub(crate) fn was_handed(&self) {
-        self.executor.trouble.over();
         self.lock().claims += 1;
     }
 

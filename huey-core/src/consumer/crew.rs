@@ -200,6 +200,7 @@ impl Crew {
         let is_noted = matches!(attempt, Ok(_) | Err(End::Gather));
         if is_noted && let Err(error) = self.executor.storage.begin(place.slot, lease, kit.note_level()) {
             tracing::error!(job = %lease.id, %error, "an attempt could not be noted, so its job goes back");
+            self.executor.note_trouble(&error);
             return (place, kit, Err(End::NotBegun));
         }
         (place, kit, attempt)

@@ -24,6 +24,11 @@ pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, worker: usize) {
     while !crew.is_stopping() {
         match hand.turn(handed.take()) {
             Ok(Turn::Ran) => pause = FIRST_PAUSE,
+            // The job went back, and has rung: it would be claimed again at once.
+            Ok(Turn::NotBegun) => {
+                crew.calls.bell.rest(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
             Ok(Turn::Nothing) => handed = crew.calls.bell.wait(pool, None),
             Ok(Turn::Replaced) | Err(StorageError::Closed) => break,
             Err(error) => {
@@ -44,6 +49,8 @@ pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, worker: usize) {
 enum Turn {
     Ran,
     Nothing,
+    /// It could not be noted that one begins.
+    NotBegun,
     /// The body took so long that another thread is in this one's place.
     Replaced,
 }
@@ -97,8 +104,7 @@ impl Hand<'_> {
         let is_last = self.crew.has_run_last(self.worker);
         if matches!(end, End::NotBegun) {
             self.crew.settle(place, kit, end);
-            // The job went back, and would be claimed again at once.
-            return Err(StorageError::Unavailable("the beginning of an attempt could not be noted".into()));
+            return Ok(Turn::NotBegun);
         }
         if put_off {
             self.crew.settle_with_others(self.worker, kit, end, ended, is_last);

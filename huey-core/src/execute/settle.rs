@@ -196,6 +196,7 @@ impl Executor {
     }
 
     fn announce(&self, all: Vec<(Kit, Settling)>, settled: Vec<Option<Settled>>, repeated: bool, how: Commit) {
+        self.trouble.settled();
         let mut told = Vec::with_capacity(if how.hold { all.len() } else { 1 });
         let (mut held, mut canceled) = (Vec::with_capacity(all.len()), Vec::new());
         let now = self.storage.clock().now();

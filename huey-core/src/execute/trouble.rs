@@ -22,7 +22,14 @@ impl Trouble {
         self.fails.store(true, Ordering::SeqCst);
     }
 
-    /// Something was done.
+    /// An attempt was settled: the storage works, but what is stored may be damaged all the same.
+    pub(crate) fn settled(&self) {
+        if !self.is_damage.load(Ordering::Relaxed) {
+            self.over();
+        }
+    }
+
+    /// Something was claimed.
     pub(crate) fn over(&self) {
         if self.fails.load(Ordering::Relaxed) {
             self.fails.store(false, Ordering::SeqCst);

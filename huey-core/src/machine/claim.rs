@@ -240,11 +240,11 @@ pub(crate) fn start(state: &State, before: WorkItem, body: Body, now: Timestamp)
     (item, claimed)
 }
 
-/// The work of the one job that these effects, which are not true yet, put in, if no other may be claimed then, and its claim
-/// would do nothing but start it.
+/// The work of the one job that these effects, which are not true yet, put in, if no other of its queue may be claimed then, and
+/// its claim would do nothing but start it.
 pub(crate) fn sole<'a>(state: &State, effects: &'a mut [Effect], now: Timestamp) -> Option<&'a mut WorkItem> {
     let is_usual = state.suspects.is_empty() && state.parting.is_empty() && state.revocations.is_empty();
-    if !is_usual || !state.ready.is_empty() {
+    if !is_usual {
         return None;
     }
     let (mut sole, mut body) = (None, None);
@@ -261,7 +261,12 @@ pub(crate) fn sole<'a>(state: &State, effects: &'a mut [Effect], now: Timestamp)
     let is_free = |work: &WorkItem| {
         let is_new = work.phase == Phase::Waiting && body == Some(work.counter);
         let is_due = work.at <= now && now <= work.expires;
-        is_new && is_due && !work.flags.at_most_once() && !state.paused.contains_key(&*state.names.text(work.queue))
+        let is_first = state.ready.lanes(work.queue).next().is_none();
+        is_new
+            && is_due
+            && is_first
+            && !work.flags.at_most_once()
+            && !state.paused.contains_key(&*state.names.text(work.queue))
     };
     sole.filter(|work| is_free(work))
 }

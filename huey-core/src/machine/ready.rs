@@ -74,11 +74,6 @@ impl Ready {
         self.lanes.range((queue, 0)..=(queue, u32::MAX)).map(|((_, task), turns)| (*task, turns))
     }
 
-    /// Whether no job may be claimed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
-    }
-
     /// The queues that hold a job.
     pub(crate) fn queues(&self) -> Vec<u32> {
         let mut queues: Vec<u32> = self.lanes.keys().map(|(queue, _)| *queue).collect();

@@ -12,7 +12,7 @@ use super::journal::{Flushed, Journal, Syncer, WithBatch, fault};
 use super::log::{ENTRY_LIMIT, Entry, Log, LogError, Medium};
 use super::new_job::Body;
 use super::replay::{Replayed, replay};
-use super::storage::{Answer, Commit, Hand, Handed, Query, Roused, StorageError, StorageOptions};
+use super::storage::{Answer, Commit, HandOver, Handed, Query, Roused, StorageError, StorageOptions};
 use super::transition::{Outcome, Transition};
 use super::watch::Stir;
 use crate::error::Error;
@@ -40,8 +40,8 @@ pub(crate) struct Served {
     pub(crate) handed: Option<Handed>,
 }
 
-/// Asks for the way to somebody who waits for a job of a task, the second, in a queue.
-pub(crate) type Keep<'a> = &'a dyn Fn(&str, &str) -> Option<Hand>;
+/// Asks for the way to somebody who sleeps and takes a job of a task, the second, in a queue.
+pub(crate) type Promise<'a> = &'a dyn Fn(&str, &str) -> Option<HandOver>;
 
 pub(crate) type Answered = Result<Served, StorageError>;
 
@@ -296,11 +296,11 @@ impl<L: Log> Core<L> {
         how: Commit,
         now: Timestamp,
         answer: &mut Option<Answered>,
-        keep: Keep<'_>,
+        promise: Promise<'_>,
     ) -> Result<(), LogError> {
         self.state.promote(now);
         let results = self.state.results.count();
-        let mut served = self.decide(transition, how, now, keep);
+        let mut served = self.decide(transition, how, now, promise);
         let added = self.state.results.count().saturating_sub(results);
         self.drop_late(now, added);
         self.compact();
@@ -314,7 +314,7 @@ impl<L: Log> Core<L> {
         self.remove_dead()
     }
 
-    fn decide(&mut self, transition: Transition, how: Commit, now: Timestamp, keep: Keep<'_>) -> Answered {
+    fn decide(&mut self, transition: Transition, how: Commit, now: Timestamp, promise: Promise<'_>) -> Answered {
         if transition.adds() {
             self.check_space()?;
         }
@@ -323,7 +323,7 @@ impl<L: Log> Core<L> {
         let machine::Decided { mut effects, outcome, touched, behind, waits, sync, .. } =
             machine::decide(&self.state, &fetch, transition, now)?;
         let must_wait = how.hold || sync || how.durability == Durability::Synced;
-        let mut handed = if is_enqueue && !must_wait { self.hand_over(&mut effects, now, keep) } else { None };
+        let mut handed = if is_enqueue && !must_wait { self.hand_over(&mut effects, now, promise) } else { None };
         // Whatever cannot be stored is found before anything changes.
         self.frames.clear();
         effects.iter().try_for_each(|effect| self.frames.add(effect))?;
@@ -354,14 +354,14 @@ impl<L: Log> Core<L> {
         Ok(Served { outcome, sequence: 0, sync, held, handed })
     }
 
-    /// Has the job that these effects put in claimed as it is put in, if somebody waits for it. Its body is still theirs.
-    fn hand_over(&self, effects: &mut [Effect], now: Timestamp, keep: Keep<'_>) -> Option<Handed> {
+    /// Has the job that these effects put in claimed as it is put in, if somebody sleeps who takes it. Its body is still theirs.
+    fn hand_over(&self, effects: &mut [Effect], now: Timestamp, promise: Promise<'_>) -> Option<Handed> {
         let work = machine::sole(&self.state, effects, now)?;
         let names = &self.state.names;
-        let hand = keep(&names.text(work.queue), &names.text(work.task))?;
+        let way = promise(&names.text(work.queue), &names.text(work.task))?;
         let (started, job) = machine::start(&self.state, *work, Body::default(), now);
         *work = started;
-        Some(Handed { hand, job })
+        Some(Handed { way, job })
     }
 
     pub(crate) fn state(&self) -> &State {

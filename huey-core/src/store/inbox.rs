@@ -50,7 +50,7 @@ impl<M: Medium> Shared<M> {
             let (mut done, mut all_wait) = (Ok(()), true);
             for ((transition, how, is_here), answer) in work.zip(answers.iter_mut()) {
                 let is_synced = how.durability == Durability::Synced;
-                done = core.serve(transition, how, now, answer, &|queue, task| self.keep(queue, task));
+                done = core.serve(transition, how, now, answer, &|queue, task| self.promise(queue, task));
                 all_wait &= is_synced && matches!(answer, Some(Ok(_)));
                 if let Some(Ok(served)) = answer
                     && is_here

@@ -56,8 +56,8 @@ pub(crate) use replay::Replayed as ReplayedLog;
 pub use schedule::{Plan, ScheduleRow, Tick, Ticked};
 pub use settlement::{Ended, Settled, Settlement, Verdict};
 pub use storage::{
-    Answer, Backlog, Commit, Counts, Done, Hand, List, Missing, OnWork, OpenStorage, Query, QueueInfo, Roused, Rows,
-    Storage, StorageError, StorageOptions, Version,
+    Answer, Backlog, Commit, Counts, Done, HandOver, List, Missing, OnWork, OpenStorage, Query, QueueInfo, Roused,
+    Rows, Storage, StorageError, StorageOptions, Version,
 };
 pub use transition::{Outcome, Put, Transition};
 

@@ -13,7 +13,7 @@ use super::core::Core;
 use super::inbox::{Held, Request, Told};
 use super::journal::{Flushed, Syncer};
 use super::log::{LogError, Medium, Running};
-use super::storage::{Hand, OnWork, Roused, StorageError, StorageOptions, Version};
+use super::storage::{HandOver, OnWork, Roused, StorageError, StorageOptions, Version};
 use super::watch::{Stir, Watch};
 use crate::error::{Error, Result};
 use crate::machine::Inherited;
@@ -192,9 +192,9 @@ impl<M: Medium> Shared<M> {
         self.listeners.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The way to somebody who waits for a job of that task in that queue.
-    pub(super) fn keep(&self, queue: &str, task: &str) -> Option<Hand> {
-        self.listeners().iter().filter_map(Weak::upgrade).find_map(|listener| listener.keep(queue, task))
+    /// The way to somebody who sleeps and takes a job of that task in that queue.
+    pub(super) fn promise(&self, queue: &str, task: &str) -> Option<HandOver> {
+        self.listeners().iter().filter_map(Weak::upgrade).find_map(|listener| listener.promise(queue, task))
     }
 
     /// What those who wait are to hear of since the last call.

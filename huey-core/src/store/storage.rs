@@ -282,15 +282,16 @@ pub enum Roused {
     All,
 }
 
-/// Who claims the jobs of a storage, as that knows them. What they are asked must not block, nor call the storage.
+/// Who claims the jobs of a storage, as that knows them. What they are told and asked must not block, nor call the storage.
 pub trait OnWork: Send + Sync {
     /// Jobs may be claimed that could not be before.
     fn roused(&self, roused: &Roused);
 
-    /// Whether somebody waits for a job and takes the next one of that task in that queue: the way to hand it over. A storage
-    /// that puts such a job in claims it there and then, if it may be claimed and no other may, in place of
-    /// [telling](Self::roused) of it. It may ask with its own locks held, and drops the way if it claims nothing.
-    fn keep(&self, _queue: &str, _task: &str) -> Option<Hand> {
+    /// The way to somebody who sleeps and takes the next job of that task in that queue, if there is one. A storage may claim a
+    /// job for whom it finds so, in the commit that stores it and in place of [telling](Self::roused) of it, where a claim
+    /// would start that job and no other of the queue. It calls the way once its locks are free, but may ask, and drop what it
+    /// does not call, while it holds them.
+    fn promise(&self, _queue: &str, _task: &str) -> Option<HandOver> {
         None
     }
 }
@@ -302,17 +303,17 @@ impl<F: Fn(&Roused) + Send + Sync> OnWork for F {
 }
 
 /// Called with a job that was claimed for who waits for it, once the storage's locks are free.
-pub type Hand = Box<dyn FnOnce(Claimed) + Send>;
+pub type HandOver = Box<dyn FnOnce(Claimed) + Send>;
 
 /// A job that was claimed for who waits for it, on the way there.
 pub(crate) struct Handed {
-    pub(crate) hand: Hand,
+    pub(crate) way: HandOver,
     pub(crate) job: Claimed,
 }
 
 impl Handed {
     pub(crate) fn over(self) {
-        (self.hand)(self.job);
+        (self.way)(self.job);
     }
 }
 

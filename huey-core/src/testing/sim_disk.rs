@@ -65,6 +65,7 @@ pub(super) struct Disk {
     pub(super) broken: bool,
     pub(super) fault: Option<(u64, Fault)>,
     pub(super) failing_opens: u32,
+    pub(super) failing_begins: u32,
     pub(super) free: Option<u64>,
     pub(super) calls: u64,
 }
@@ -74,6 +75,13 @@ pub(super) fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
 }
 
 impl Disk {
+    /// Whether the next note that an attempt begins fails, which counts.
+    pub(super) fn fails_to_begin(&mut self) -> bool {
+        let left = self.failing_begins.checked_sub(1);
+        self.failing_begins = left.unwrap_or(0);
+        left.is_some()
+    }
+
     pub(super) fn new(seed: u64) -> Self {
         Self {
             random: Random::new(seed),
@@ -95,6 +103,7 @@ impl Disk {
             broken: false,
             fault: None,
             failing_opens: 0,
+            failing_begins: 0,
             free: None,
             calls: 0,
         }

@@ -108,6 +108,11 @@ impl SimDisk {
         lock(&self.0).failing_opens
     }
 
+    /// Lets the next `times` notes that an attempt begins fail.
+    pub fn fail_begins(&self, times: u32) {
+        lock(&self.0).failing_begins = times;
+    }
+
     /// Says how many bytes are free on the disk.
     pub fn set_free_space(&self, bytes: Option<u64>) {
         lock(&self.0).free = bytes;
@@ -300,6 +305,9 @@ impl SimTable {
 
 impl Running for SimTable {
     fn begin(&self, slot: usize, counter: u64, claim: u32, durability: Durability) -> Result<(), LogError> {
+        if lock(&self.0.disk.0).fails_to_begin() {
+            return Err(LogError::failed("the note is not written, as the test wants it"));
+        }
         self.set(slot, Some((counter, claim)))?;
         if durability == Durability::Synced {
             lock(&self.0.disk.0).table.sync();

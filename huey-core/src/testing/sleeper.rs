@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::store::{Claimed, Hand, OnWork, Roused, Storage};
+use crate::store::{Claimed, HandOver, OnWork, Roused, Storage};
 
 /// Waits for jobs as a worker does that sleeps: a storage may hand it one instead of telling of it.
 ///
@@ -37,8 +37,8 @@ enum Stance {
     #[default]
     Awake,
     Asleep,
-    /// The storage keeps it, until it says what for.
-    Kept(Receiver<Claimed>),
+    /// The storage has begun to hand it one.
+    Promised(Receiver<Claimed>),
 }
 
 impl Sleeper {
@@ -57,16 +57,19 @@ impl Sleeper {
         std::mem::replace(&mut *stance, next)
     }
 
-    /// It waits for one job.
+    /// It waits for one job, until it [wakes](Self::wake).
     pub fn sleep(&self) {
-        self.change(|_| Stance::Asleep);
+        self.change(|stance| match std::mem::take(stance) {
+            Stance::Awake | Stance::Asleep => Stance::Asleep,
+            promised @ Stance::Promised(_) => promised,
+        });
     }
 
     /// It waits no more. The job that it was handed, for which it waits if the storage has begun to hand one over.
     pub fn wake(&self) -> Option<Claimed> {
         match self.change(|_| Stance::Awake) {
             // Ends with the sender.
-            Stance::Kept(handed) => handed.recv().ok(),
+            Stance::Promised(handed) => handed.recv().ok(),
             Stance::Awake | Stance::Asleep => None,
         }
     }
@@ -75,16 +78,16 @@ impl Sleeper {
 impl OnWork for Sleeper {
     fn roused(&self, _: &Roused) {}
 
-    fn keep(&self, _queue: &str, _task: &str) -> Option<Hand> {
+    fn promise(&self, _queue: &str, _task: &str) -> Option<HandOver> {
         let mut way: Option<Sender<Claimed>> = None;
         self.change(|stance| match std::mem::take(stance) {
             Stance::Asleep => {
-                let (hand, handed) = channel();
-                way = Some(hand);
-                Stance::Kept(handed)
+                let (tell, handed) = channel();
+                way = Some(tell);
+                Stance::Promised(handed)
             }
             other => other,
         });
-        way.map(|way| Box::new(move |job| drop(way.send(job))) as Hand)
+        way.map(|way| Box::new(move |job| drop(way.send(job))) as HandOver)
     }
 }

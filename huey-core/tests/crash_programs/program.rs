@@ -217,7 +217,7 @@ impl Program {
                     HANDED.fetch_add(1, Ordering::Relaxed);
                     self.steps.push(format!("  -> handed {:?}", job.lease));
                     // As if he had claimed it then.
-                    let expected = after.apply(&claim(1), now);
+                    let expected = after.apply(&claim(&[&job.queue], 1), now);
                     let claimed = Outcome::Claimed { claimed: vec![job], ended: vec![], limited: vec![], more: false };
                     after.learn(&expected, &claimed, now)?;
                     ended = ended.or(self.told(&claimed)?);
@@ -251,7 +251,13 @@ impl Program {
                 }
                 if matches!(error, StorageError::Unknown(_)) {
                     self.states.push(after.clone());
-                    if waits && matches!(after.apply(&claim(1), now), Expected::Claimed(one, _) if one.len() == 1) {
+                    let relaxed = durability == Durability::Relaxed && !how.hold;
+                    if let Transition::Enqueue { jobs, .. } = &told
+                        && let [job] = &jobs[..]
+                        && waits
+                        && relaxed
+                        && matches!(after.apply(&claim(&[&job.queue], 1), now), Expected::Claimed(one, _) if one.len() == 1)
+                    {
                         // It may have been claimed for who waited, and not handed over.
                         self.states.push(after);
                     }
@@ -608,9 +614,9 @@ impl Program {
     }
 }
 
-/// A claim of the first jobs of all.
-fn claim(most: u32) -> Transition {
-    let queues = QUEUES.map(str::to_owned).to_vec();
+/// A claim of the first jobs of these queues.
+fn claim(queues: &[&str], most: u32) -> Transition {
+    let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
     Transition::Claim { queues, tasks: Tasks::ALL, most, many: Tasks::ALL, keep: Duration::ZERO }
 }
 

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::machine::{self, Effect, Phase};
-use crate::store::{Claimed, Flow, Lease, Limit, LimitKind, Next, OnWork, Revocation};
+use crate::store::{Claimed, Flow, Lease, Limit, LimitKind, Next, OnWork, Revocation, UniqueKey};
+use crate::task::{OnConflict, Scope};
 use crate::testing::{Fault, Sleeper};
 
 /// What becomes of an enqueue while somebody waits: whether that one was asked for, and what he was handed.
@@ -10,13 +11,13 @@ fn while_one_waits(bench: &mut Bench, transition: Transition, how: Commit) -> (b
     let sleeper = Sleeper::default();
     sleeper.sleep();
     let asked = std::cell::Cell::new(false);
-    let keep = |queue: &str, task: &str| {
+    let promise = |queue: &str, task: &str| {
         assert_eq!((queue, task), ("default", "send"));
         asked.set(true);
-        sleeper.keep(queue, task)
+        sleeper.promise(queue, task)
     };
     let mut answer = None;
-    bench.core.serve(transition, how, NOW, &mut answer, &keep).unwrap();
+    bench.core.serve(transition, how, NOW, &mut answer, &promise).unwrap();
     if let Some(handed) = answer.unwrap().unwrap().handed {
         handed.over();
     }
@@ -182,6 +183,31 @@ fn jobs_that_come_together_or_again_are_not_handed_over() {
     assert!(matches!(claimed, Outcome::Claimed { claimed, .. } if claimed.len() == 2));
 }
 
+#[test]
+fn what_waits_in_another_queue_or_is_replaced_holds_up_no_job() {
+    let mut bench = bench();
+    let unique = UniqueKey {
+        key: vec![1].into(),
+        scope: Scope::Pending,
+        on_conflict: OnConflict::Replace,
+        keep: Duration::from_secs(9),
+    };
+    let changes: [Change; 2] = [|job| job.queue = "other".into(), |job| job.run_at = NOW + Duration::from_secs(1)];
+    for change in changes {
+        let Transition::Enqueue { mut jobs, .. } = bench.enqueue(10) else { panic!("no job") };
+        change(&mut jobs[0]);
+        jobs[0].unique = (&*jobs[0].queue == "default").then(|| unique.clone());
+        bench.serve([Transition::enqueue(jobs)]);
+    }
+    let Transition::Enqueue { mut jobs, .. } = bench.enqueue(20) else { panic!("no job") };
+    jobs[0].unique = Some(unique);
+    let id = jobs[0].id;
+    let job = while_one_waits(&mut bench, Transition::enqueue(jobs), RELAXED).1.unwrap();
+    assert_eq!((job.lease.id, job.body.args.len()), (id, 20));
+    let left: Vec<_> = bench.core.state().all_work().map(|work| work.item.phase).collect();
+    assert_eq!(left, [Phase::Waiting, Phase::Running], "the other queue's and this one");
+}
+
 /// Its worker looks for more at once, and need not wait for another to wake.
 #[test]
 fn the_next_step_of_a_chain_is_left_to_who_ran_the_one_before() {
@@ -220,7 +246,7 @@ fn only_work_that_waits_and_comes_with_its_body_is_handed_over() {
 }
 
 #[test]
-fn who_was_kept_for_a_job_that_the_log_did_not_take_is_handed_nothing() {
+fn who_was_promised_a_job_that_the_log_did_not_take_is_handed_nothing() {
     let disk = SimDisk::new(5);
     let storage = engine(disk.medium(), StorageOptions::default()).unwrap();
     let Outcome::Reserved { first, salt } = storage.commit(Transition::Reserve { count: 9 }, RELAXED).unwrap() else {

@@ -69,7 +69,7 @@ impl Program {
     pub(super) fn one_alone(&mut self) -> Result<(), String> {
         let medium = self.medium.clone();
         for _ in 0..2 {
-            self.commit(claim(64))?;
+            self.commit(claim(&QUEUES, 64))?;
         }
         let Some(mut job) = self.jobs(1)?.pop() else { return Ok(()) };
         if self.disk.is_dead(&medium) {
