@@ -15,6 +15,7 @@ mod handle;
 mod id;
 mod job;
 mod machine;
+mod patience;
 mod periodic;
 mod process;
 mod queue;

@@ -10,6 +10,8 @@ mod attack;
 mod barrier;
 #[path = "../../huey-core/src/consumer/bell.rs"]
 mod bell;
+#[path = "../../huey-core/src/patience.rs"]
+mod patience;
 #[path = "../../huey-core/src/store/watch.rs"]
 mod watch;
 
@@ -29,6 +31,7 @@ const ORDERS: usize = 2_000;
 
 mod sync {
     pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic};
+    pub(crate) use shuttle::thread;
 }
 
 mod time {

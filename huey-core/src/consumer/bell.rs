@@ -1,8 +1,12 @@
 //! Wakes workers that found nothing to do, one at a time, or hands one of them what it is to do.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use crate::patience::Patience;
+use crate::time::monotonic;
 
 struct Inner<T> {
     pools: Vec<Sleepers<T>>,
@@ -13,8 +17,10 @@ struct Inner<T> {
 struct Sleepers<T> {
     /// Rung, and nobody has looked since.
     rung: bool,
-    /// How many sleep until it rings.
+    /// How many sleep until it rings, those who look before they sleep among them.
     asleep: usize,
+    /// How many look: they need not be woken.
+    looking: usize,
     /// How many of them something was promised that is to be handed over.
     promised: usize,
     /// What was handed over, each for one of those who sleep.
@@ -32,6 +38,11 @@ impl<T> Sleepers<T> {
         !closed && !self.rung && self.has_idle()
     }
 
+    /// Whether there is more than those who look will find.
+    fn needs_more(&self) -> bool {
+        self.handed.len() + usize::from(self.rung) > self.looking
+    }
+
     /// Whether one wakes with nothing handed over.
     fn wakes(&self, closed: bool) -> bool {
         (self.rung || closed) && self.has_idle()
@@ -45,18 +56,27 @@ impl<T> Sleepers<T> {
 /// Who sleeps can be [promised](Self::promise) a job that is about to be there, and is [handed](Self::hand) that.
 pub(crate) struct Bell<T> {
     inner: Mutex<Inner<T>>,
-    rung: Vec<Condvar>,
+    waits: Vec<Waits>,
     /// Told when it is closed.
     over: Condvar,
+}
+
+/// How those of a pool wait.
+#[derive(Default)]
+struct Waits {
+    woken: Condvar,
+    /// Counts what those who look look for.
+    news: AtomicU64,
+    patience: Patience,
 }
 
 impl<T> Bell<T> {
     /// One that has rung: what is there at the start nobody has told of.
     pub(crate) fn new(pools: usize) -> Self {
-        let sleepers = || Sleepers { rung: true, asleep: 0, promised: 0, handed: VecDeque::new() };
+        let sleepers = || Sleepers { rung: true, asleep: 0, looking: 0, promised: 0, handed: VecDeque::new() };
         Self {
             inner: Mutex::new(Inner { pools: std::iter::repeat_with(sleepers).take(pools).collect(), closed: false }),
-            rung: std::iter::repeat_with(Condvar::new).take(pools).collect(),
+            waits: std::iter::repeat_with(Waits::default).take(pools).collect(),
             over: Condvar::new(),
         }
     }
@@ -67,15 +87,24 @@ impl<T> Bell<T> {
 
     /// Changes what is known of a pool, and wakes one of it if `change` says so.
     fn wake_if(&self, pool: usize, change: impl FnOnce(&mut Sleepers<T>) -> bool) {
-        let wakes = self.lock().pools.get_mut(pool).is_some_and(change);
-        if wakes && let Some(rung) = self.rung.get(pool) {
-            rung.notify_one();
+        let Some(waits) = self.waits.get(pool) else { return };
+        let mut inner = self.lock();
+        let closed = inner.closed;
+        let Some(sleepers) = inner.pools.get_mut(pool) else { return };
+        if !change(sleepers) {
+            return;
+        }
+        let wakes = closed || sleepers.needs_more();
+        drop(inner);
+        waits.news.fetch_add(1, Ordering::SeqCst);
+        if wakes {
+            waits.woken.notify_one();
         }
     }
 
     /// Rings for every pool.
     pub(crate) fn ring_all(&self) {
-        for pool in 0..self.rung.len() {
+        for pool in 0..self.waits.len() {
             self.ring(pool);
         }
     }
@@ -120,21 +149,33 @@ impl<T> Bell<T> {
     /// Blocks until it has rung, or something is handed over, which is returned. After `most` it rings by itself. Returns after
     /// [`close`](Self::close), once no promise is open.
     pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) -> Option<T> {
-        let bell = self.rung.get(pool)?;
+        let waits = self.waits.get(pool)?;
+        let begun = monotonic();
         let mut inner = self.lock();
         inner.pools.get_mut(pool)?.asleep += 1;
-        loop {
+        let mut looks = true;
+        let handed = loop {
             let closed = inner.closed;
             let sleepers = inner.pools.get_mut(pool)?;
             let handed = sleepers.handed.pop_front();
             if handed.is_some() || sleepers.wakes(closed) {
                 sleepers.asleep -= 1;
-                return handed;
+                break handed;
+            }
+            if std::mem::take(&mut looks) {
+                sleepers.looking += 1;
+                let seen = waits.news.load(Ordering::SeqCst);
+                drop(inner);
+                waits.patience.look(|| waits.news.load(Ordering::SeqCst) != seen);
+                inner = self.lock();
+                inner.pools.get_mut(pool)?.looking -= 1;
+                continue;
             }
             inner = match most {
-                None => bell.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                None => waits.woken.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(most) => {
-                    let (mut inner, waited) = bell.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
+                    let waited = waits.woken.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner);
+                    let (mut inner, waited) = waited;
                     if waited.timed_out()
                         && let Some(sleepers) = inner.pools.get_mut(pool)
                     {
@@ -143,7 +184,10 @@ impl<T> Bell<T> {
                     inner
                 }
             };
-        }
+        };
+        drop(inner);
+        waits.patience.waited_since(begun);
+        handed
     }
 
     /// Blocks for so long whether it rings or not, or until it is [closed](Self::close). Who does so does not sleep here: what
@@ -156,7 +200,10 @@ impl<T> Bell<T> {
     /// Wakes everybody, for good.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.rung.iter().for_each(Condvar::notify_all);
+        for waits in &self.waits {
+            waits.news.fetch_add(1, Ordering::SeqCst);
+            waits.woken.notify_all();
+        }
         self.over.notify_all();
     }
 }
@@ -237,7 +284,7 @@ mod tests {
             for is_handed in [false, true] {
                 let handed = if is_handed { vec![7; promised] } else { Vec::new() }.into();
                 let promised = if is_handed { 0 } else { promised };
-                let sleepers = Sleepers::<u8> { rung, asleep: 1, promised, handed };
+                let sleepers = Sleepers::<u8> { rung, asleep: 1, looking: 0, promised, handed };
                 assert_eq!(
                     (sleepers.takes_promises(closed), sleepers.wakes(closed)),
                     (takes, wakes),
