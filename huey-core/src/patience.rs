@@ -1,7 +1,7 @@
 //! Looking again for a moment before sleeping, where that pays.
 //!
 //! A thread that sleeps costs whoever wakes it a system call, and comes back late: by 40 us where its processor has gone to sleep
-//! too. Who waited only for a moment the last time will probably do so again, and looks a few times first. It
+//! too. Who waited only for a moment the last time will probably do so again, and looks for 30 us first. It
 //! yields in between, since what it waits for may need its processor. Who waited for longer sleeps at once, so that jobs
 //! that come now and then cost no looking.
 
@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use crate::time::monotonic;
 
-/// How often is looked: some 20 us.
-const LOOKS: u32 = if cfg!(huey_races) { 2 } else { 40 };
+/// For how long is looked: at least once.
+const LOOK: Duration = if cfg!(huey_races) { Duration::ZERO } else { Duration::from_micros(30) };
+/// What a processor is told between two looks that nothing happens. More than a few, since asking for the time and yielding cost
+/// more than looking.
+const PAUSES: u32 = 20;
 /// A wait that took no longer will be a short one again: a moment of looking, and a thread that was woken late.
 const SHORT: Duration = Duration::from_micros(100);
 
@@ -28,14 +31,15 @@ impl Patience {
         if !cfg!(huey_races) && !self.was_short.load(Ordering::Relaxed) {
             return;
         }
-        for _ in 0..LOOKS {
-            if is_there() {
-                return;
-            }
-            for _ in 0..4 {
+        let until = monotonic() + LOOK;
+        while !is_there() {
+            for _ in 0..PAUSES {
                 std::hint::spin_loop();
             }
             thread::yield_now();
+            if monotonic() >= until {
+                return;
+            }
         }
     }
 
