@@ -124,6 +124,10 @@ fn a_worker_that_cannot_note_an_attempt_tries_again_later_and_is_seen_in_health(
         assert!(Instant::now() < until, "{:?}", consumer.health());
         std::thread::yield_now();
     }
+    // Also while its job goes back and is claimed again.
+    for _ in 0..1_000 {
+        assert_eq!(consumer.health().status, HealthStatus::Failing);
+    }
     let (_, error) = consumer.health().last_storage_error.unwrap();
     assert!(error.contains("the note is not written"), "{error}");
     disk.fail_begins(0);

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use crate::time::monotonic;
 
 /// For how long is looked: at least once.
-const LOOK: Duration = if cfg!(huey_races) { Duration::ZERO } else { Duration::from_micros(30) };
+pub(crate) const LOOK: Duration = if cfg!(huey_races) { Duration::ZERO } else { Duration::from_micros(30) };
 /// What a processor is told between two looks that nothing happens. More than a few, since asking for the time and yielding cost
 /// more than looking.
 const PAUSES: u32 = 20;
-/// A wait that took no longer will be a short one again: a moment of looking, and a thread that was woken late.
+/// A wait that took no longer will be a short one again: a moment of looking, and a thread that was woken late. Where waits take
+/// longer than looking and no longer than this, each looks in vain.
 const SHORT: Duration = Duration::from_micros(100);
 
 /// What those know who wait for the same.
@@ -26,11 +27,13 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Looks for it, if the last wait was short.
-    pub(crate) fn look(&self, is_there: impl Fn() -> bool) {
-        if !cfg!(huey_races) && !self.was_short.load(Ordering::Relaxed) {
-            return;
-        }
+    /// Whether it pays to look: the last wait was short.
+    pub(crate) fn pays(&self) -> bool {
+        cfg!(huey_races) || self.was_short.load(Ordering::Relaxed)
+    }
+
+    /// Looks for it.
+    pub(crate) fn look(is_there: impl Fn() -> bool) {
         let until = monotonic() + LOOK;
         while !is_there() {
             for _ in 0..PAUSES {

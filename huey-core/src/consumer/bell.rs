@@ -95,8 +95,8 @@ impl<T> Bell<T> {
             return;
         }
         let wakes = closed || sleepers.needs_more();
-        drop(inner);
         waits.news.fetch_add(1, Ordering::SeqCst);
+        drop(inner);
         if wakes {
             waits.woken.notify_one();
         }
@@ -146,7 +146,8 @@ impl<T> Bell<T> {
         });
     }
 
-    /// Blocks until it has rung, or something is handed over, which is returned. After `most` it rings by itself. Returns after
+    /// Blocks until it has rung, or something is handed over, which is returned. After `most` it rings by itself, and also if
+    /// something was handed over before. Returns after
     /// [`close`](Self::close), once no promise is open.
     pub(crate) fn wait(&self, pool: usize, most: Option<Duration>) -> Option<T> {
         let waits = self.waits.get(pool)?;
@@ -162,11 +163,11 @@ impl<T> Bell<T> {
                 sleepers.asleep -= 1;
                 break handed;
             }
-            if std::mem::take(&mut looks) {
+            if std::mem::take(&mut looks) && waits.patience.pays() {
                 sleepers.looking += 1;
                 let seen = waits.news.load(Ordering::SeqCst);
                 drop(inner);
-                waits.patience.look(|| waits.news.load(Ordering::SeqCst) != seen);
+                Patience::look(|| waits.news.load(Ordering::SeqCst) != seen);
                 inner = self.lock();
                 inner.pools.get_mut(pool)?.looking -= 1;
                 continue;
@@ -187,6 +188,10 @@ impl<T> Bell<T> {
         };
         drop(inner);
         waits.patience.waited_since(begun);
+        if handed.is_some() && most.is_some() {
+            // What it waited for so long is still to be done.
+            self.ring(pool);
+        }
         handed
     }
 
@@ -195,6 +200,20 @@ impl<T> Bell<T> {
     pub(crate) fn rest(&self, time: Duration) {
         let inner = self.lock();
         drop(self.over.wait_timeout_while(inner, time, |inner| !inner.closed).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Rings as for one who looks and hears it, but does something else first.
+    #[cfg(all(test, not(huey_races)))]
+    pub(super) fn ring_unheard(&self, pool: usize) {
+        if let Some(sleepers) = self.lock().pools.get_mut(pool) {
+            sleepers.rung = true;
+        }
+    }
+
+    /// How many sleep.
+    #[cfg(all(test, not(huey_races)))]
+    pub(super) fn asleep(&self, pool: usize) -> usize {
+        self.lock().pools.get(pool).map_or(0, |sleepers| sleepers.asleep)
     }
 
     /// Wakes everybody, for good.
@@ -234,7 +253,7 @@ mod tests {
 
     /// Returns once so many sleep.
     fn asleep(bell: &Bell<u8>, count: usize) {
-        while bell.lock().pools.first().is_none_or(|sleepers| sleepers.asleep < count) {
+        while bell.asleep(0) < count {
             std::thread::yield_now();
         }
     }
@@ -269,6 +288,20 @@ mod tests {
             assert_eq!(sleeper.join().ok().flatten(), None);
         });
         assert!(bell.take(0));
+    }
+
+    #[test]
+    fn what_was_to_be_tried_again_is_not_forgotten_over_what_was_handed_over() {
+        let bell = Bell::<u8>::new(1);
+        bell.take(0);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| bell.wait(0, Some(Duration::from_hours(1))));
+            asleep(&bell, 1);
+            assert!(bell.promise(0));
+            bell.hand(0, 7);
+            assert_eq!(sleeper.join().ok().flatten(), Some(7));
+        });
+        assert!(bell.take(0), "the ring by which it looks again");
     }
 
     #[test]

@@ -117,8 +117,9 @@ impl Drop for Promise {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing", not(huey_races)))]
 mod tests {
+    use super::super::claims::tests::claimed;
     use super::*;
 
     #[test]
@@ -137,26 +138,6 @@ mod tests {
         ] {
             calls.call(&roused);
             assert_eq!(called(), expected, "{roused:?}");
-        }
-    }
-
-    fn claimed(counter: u64) -> Claimed {
-        let id = crate::id::JobId::new(crate::time::Timestamp::from_micros(0), counter, 0);
-        Claimed {
-            lease: crate::store::Lease { id, claim: 1 },
-            task: "now".into(),
-            queue: "b".into(),
-            priority: 0,
-            attempt: 1,
-            retried: 0,
-            crashes: 0,
-            rescued: false,
-            refunds: 0,
-            condemned: false,
-            durability: crate::Durability::Relaxed,
-            at_most_once: false,
-            started: crate::time::Timestamp::from_micros(0),
-            body: crate::store::Body::default(),
         }
     }
 

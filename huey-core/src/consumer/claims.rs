@@ -43,11 +43,6 @@ impl Crew {
         now: Instant,
         many: impl FnOnce() -> Tasks,
     ) -> Result<(Option<Claimed>, bool), StorageError> {
-        if !self.is_stuck()
-            && let Some(job) = self.shelved(desk.pool, |shelf| shelf.overdue(now))
-        {
-            return Ok((Some(job), false));
-        }
         // In this order, so that the ring is heard by which a late body says that it has returned.
         let rung = self.calls.bell.take(desk.pool);
         if self.is_stuck() {
@@ -56,10 +51,18 @@ impl Crew {
             }
             return Ok((None, false));
         }
+        if let Some(job) = self.shelved(desk.pool, |shelf| shelf.overdue(now)) {
+            // Who heard it and does something else passes it on.
+            return Ok((Some(job), rung));
+        }
         let claimed = if rung { self.claim_many(desk, many()) } else { Ok((None, false)) };
         match claimed {
             Ok((Some(job), more)) => Ok((Some(job), more)),
-            none => self.shelved(desk.pool, Shelf::any).map_or(none, |job| Ok((Some(job), false))),
+            none => {
+                // What could not be claimed is still there.
+                let more = none.is_err();
+                self.shelved(desk.pool, Shelf::any).map_or(none, |job| Ok((Some(job), more)))
+            }
         }
     }
 
@@ -166,5 +169,106 @@ impl Crew {
     /// How many claims were begun so far, those of what was handed over among them.
     pub(crate) fn claims(&self) -> u64 {
         self.lock().claims
+    }
+}
+
+#[cfg(all(test, feature = "testing", not(huey_races)))]
+pub(super) mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::super::config::Consumer;
+    use super::super::desk::Pool;
+    use super::*;
+    use crate::id::JobId;
+    use crate::store::{Body, Lease, OpenStorage, Storage, StorageOptions};
+    use crate::sync::Arc;
+    use crate::testing::{Fault, SimDisk, inspected};
+    use crate::{Durability, Huey, Timestamp};
+
+    pub(in super::super) fn claimed(counter: u64) -> Claimed {
+        Claimed {
+            lease: Lease { id: JobId::new(Timestamp::from_micros(0), counter, 0), claim: 1 },
+            task: "now".into(),
+            queue: "default".into(),
+            priority: 0,
+            attempt: 1,
+            retried: 0,
+            crashes: 0,
+            rescued: false,
+            refunds: 0,
+            condemned: false,
+            durability: Durability::Relaxed,
+            at_most_once: false,
+            started: Timestamp::from_micros(0),
+            body: Body::default(),
+        }
+    }
+
+    struct Open(Arc<dyn Storage>);
+
+    impl OpenStorage for Open {
+        fn open_storage(self, _: StorageOptions) -> crate::Result<Arc<dyn Storage>> {
+            Ok(self.0)
+        }
+    }
+
+    /// Two workers without their threads, whose bell has not rung.
+    fn crew(disk: &SimDisk) -> crate::Result<Crew> {
+        let (storage, _) = inspected(disk.medium(), StorageOptions::default())?;
+        let huey = Huey::builder().open(Open(storage))?;
+        let Consumer { executor, owner, ticker, .. } = huey.consumer();
+        let desks = ["first", "second"].map(|name| Desk::new(name.into(), 0)).into();
+        let pools = vec![Pool { queues: vec!["default".into()], workers: 2 }];
+        let crew = Crew::new(executor, owner, ticker, pools, Vec::new(), desks, false);
+        assert!(crew.calls.bell.take(0));
+        Ok(crew)
+    }
+
+    /// A job on the shelf of the second, who took one then.
+    fn lay(crew: &Crew, taken: Instant) {
+        if let Some(desk) = crew.desks.last() {
+            desk.shelf.put(std::iter::once(claimed(7)), taken);
+        }
+    }
+
+    #[test]
+    fn a_ring_is_passed_on_by_who_hears_it_and_takes_what_another_has_claimed() -> crate::Result<()> {
+        let crew = crew(&SimDisk::new(1))?;
+        let (tell, told) = channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                crew.calls.bell.wait(0, None);
+                drop(tell);
+            });
+            while crew.calls.bell.asleep(0) < 1 {
+                std::thread::yield_now();
+            }
+            if let Some(taken) = monotonic().checked_sub(Duration::from_secs(1)) {
+                lay(&crew, taken);
+            }
+            crew.calls.bell.ring_unheard(0);
+            assert_eq!(crew.next_job(0, || Tasks::ALL), Ok(Some(claimed(7))));
+            let woken = told.recv_timeout(Duration::from_secs(30));
+            // So that a failure ends, too.
+            crew.calls.bell.close();
+            assert_eq!(woken, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "who sleeps has not heard it");
+        });
+        Ok(())
+    }
+
+    #[test]
+    fn a_claim_that_failed_is_tried_again_after_what_another_had_claimed() -> crate::Result<()> {
+        let disk = SimDisk::new(1);
+        let crew = crew(&disk)?;
+        lay(&crew, monotonic() + Duration::from_hours(1));
+        disk.fail_opens(1_000_000);
+        disk.fault_at(0, Fault::Fail);
+        let synced = Commit { durability: Durability::Synced, hold: false };
+        assert!(crew.executor.storage.commit(Transition::Reserve { count: 1 }, synced).is_err());
+        crew.calls.bell.ring(0);
+        assert_eq!(crew.next_job(0, || Tasks::ALL), Ok(Some(claimed(7))));
+        assert!(crew.calls.bell.take(0), "nobody will try again");
+        Ok(())
     }
 }

@@ -198,10 +198,14 @@ impl Crew {
         }
         // The hooks of a chord's callback are user code, too.
         let is_noted = matches!(attempt, Ok(_) | Err(End::Gather));
-        if is_noted && let Err(error) = self.executor.storage.begin(place.slot, lease, kit.note_level()) {
-            tracing::error!(job = %lease.id, %error, "an attempt could not be noted, so its job goes back");
-            self.executor.note_trouble(&error);
-            return (place, kit, Err(End::NotBegun));
+        if is_noted {
+            let Executor { storage, trouble, .. } = &*self.executor;
+            if let Err(error) = storage.begin(place.slot, lease, kit.note_level()) {
+                tracing::error!(job = %lease.id, %error, "an attempt could not be noted, so its job goes back");
+                trouble.not_begun(storage.clock().now(), &error);
+                return (place, kit, Err(End::NotBegun));
+            }
+            trouble.begun();
         }
         (place, kit, attempt)
     }

@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 pub(crate) struct Trouble {
     last: Mutex<Option<(Timestamp, String)>>,
     fails: AtomicBool,
+    /// Whether the last attempt could not be noted, which a claim or a settle that goes well does not change.
+    begins_fail: AtomicBool,
     /// Whether what is stored is the reason, so that trying again will not help.
     is_damage: AtomicBool,
 }
@@ -20,6 +22,19 @@ impl Trouble {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error.to_string()));
         self.is_damage.store(matches!(error, StorageError::Damaged(_)), Ordering::SeqCst);
         self.fails.store(true, Ordering::SeqCst);
+    }
+
+    /// An attempt could not be noted.
+    pub(crate) fn not_begun(&self, at: Timestamp, error: &StorageError) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error.to_string()));
+        self.begins_fail.store(true, Ordering::SeqCst);
+    }
+
+    /// An attempt was noted.
+    pub(crate) fn begun(&self) {
+        if self.begins_fail.load(Ordering::Relaxed) {
+            self.begins_fail.store(false, Ordering::SeqCst);
+        }
     }
 
     /// An attempt was settled: the storage works, but what is stored may be damaged all the same.
@@ -38,13 +53,14 @@ impl Trouble {
 
     /// Why nothing will be done any more.
     pub(crate) fn damage(&self) -> Option<String> {
-        let (last, fails) = self.last();
-        last.filter(|_| fails && self.is_damage.load(Ordering::SeqCst)).map(|(_, error)| error)
+        let (last, _) = self.last();
+        last.filter(|_| self.fails.load(Ordering::SeqCst) && self.is_damage.load(Ordering::SeqCst))
+            .map(|(_, error)| error)
     }
 
     /// The last error and when, and whether nothing could be done since.
     pub(crate) fn last(&self) -> (Option<(Timestamp, String)>, bool) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (last, self.fails.load(Ordering::SeqCst))
+        (last, self.fails.load(Ordering::SeqCst) || self.begins_fail.load(Ordering::SeqCst))
     }
 }

@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::id::JobId;
-use crate::patience::Patience;
+use crate::patience::{LOOK, Patience};
 use crate::state::JobState;
 use crate::store::Ended;
 use crate::time::monotonic;
@@ -121,8 +121,8 @@ impl Waiting {
     /// Blocks until the job ended or `until` has come; `None` for as long as it takes.
     pub(crate) fn block(&self, until: Option<Instant>) -> Option<News> {
         let begun = monotonic();
-        if until.is_none_or(|until| until > begun) {
-            self.known.patience.look(|| self.slot.is_told.load(Ordering::SeqCst));
+        if self.known.patience.pays() && until.is_none_or(|until| until.saturating_duration_since(begun) > LOOK) {
+            Patience::look(|| self.slot.is_told.load(Ordering::SeqCst));
         }
         let mut state = lock(&self.slot.state);
         state.asleep += 1;
@@ -143,7 +143,9 @@ impl Waiting {
         };
         state.asleep -= 1;
         drop(state);
-        self.known.patience.waited_since(begun);
+        if news.is_some() {
+            self.known.patience.waited_since(begun);
+        }
         news
     }
 
