@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 use gates::{deaf, gated, gated_async};
 use huey::store::{OpenStorage, Storage, StorageOptions};
 use huey::testing::{Fault, SimDisk, inspected};
-use huey::{HealthStatus, Huey, JobState, Timestamp, VirtualClock};
+use huey::{HealthStatus, Huey, JobState, Timestamp, VirtualClock, task};
 use support::{LONG, Stage, lock, queue, queue_with};
 use tracing_subscriber::fmt::MakeWriter;
+
+#[task]
+fn nothing() {}
 
 #[test]
 fn health_tells_what_each_worker_runs_and_how_long_jobs_wait() {
@@ -106,6 +109,29 @@ impl MakeWriter<'_> for Said {
     fn make_writer(&self) -> Self {
         self.clone()
     }
+}
+
+/// What was claimed together goes back together, so that each is not tried alone.
+#[test]
+fn a_worker_that_cannot_note_an_attempt_keeps_nothing_that_it_has_claimed() {
+    const JOBS: u64 = 50;
+    let disk = SimDisk::new(7);
+    let (storage, _inspector) = inspected(disk.medium(), StorageOptions::default()).unwrap();
+    let huey = Huey::builder().data_arc(Stage::new()).open(Open(storage)).unwrap();
+    let consumer = huey.consumer().workers(1).start().unwrap();
+    // From now on it is known to be quick, and claimed with others.
+    nothing::map(&huey, (0..JOBS).map(|_| ())).unwrap();
+    consumer.wait_idle().unwrap();
+    disk.fail_begins(u32::MAX);
+    nothing::map(&huey, (0..JOBS).map(|_| ())).unwrap();
+    let until = Instant::now() + LONG;
+    while consumer.health().status != HealthStatus::Failing || huey.counts().unwrap().queued < JOBS {
+        assert!(Instant::now() < until, "{:?}", huey.counts());
+        std::thread::yield_now();
+    }
+    disk.fail_begins(0);
+    consumer.wait_idle().unwrap();
+    consumer.shutdown().wait().unwrap();
 }
 
 /// Such a job goes back each time, and no attempt of it counts.

@@ -160,7 +160,16 @@ impl Crew {
 
     /// Gives back what was claimed and not begun.
     pub(crate) fn clear_shelves(&self) {
-        let left: Vec<Claimed> = self.desks.iter().flat_map(|desk| desk.shelf.clear()).collect();
+        self.clear(&self.desks);
+    }
+
+    /// Gives back what a worker has claimed and not begun.
+    pub(crate) fn clear_shelf(&self, worker: usize) {
+        self.clear(self.desks.get(worker..=worker).unwrap_or_default());
+    }
+
+    fn clear(&self, desks: &[Desk]) {
+        let left: Vec<Claimed> = desks.iter().flat_map(|desk| desk.shelf.clear()).collect();
         if !left.is_empty() {
             self.executor.give_back(left.iter().map(|job| job.lease));
         }

@@ -13,7 +13,7 @@ use super::late::Hold;
 use super::roll::Roll;
 use crate::execute::{Attempt, End, Executor, Hands, Kit, Stopper};
 use crate::periodic::Ticker;
-use crate::store::{Claimed, Lease};
+use crate::store::{Claimed, Lease, StorageError};
 use crate::task::Stopped;
 use crate::time::monotonic;
 
@@ -202,7 +202,10 @@ impl Crew {
             let Executor { storage, trouble, .. } = &*self.executor;
             if let Err(error) = storage.begin(place.slot, lease, kit.note_level()) {
                 tracing::error!(job = %lease.id, %error, "an attempt could not be noted, so its job goes back");
-                trouble.not_begun(storage.clock().now(), &error);
+                // One whose claim is void is over with that.
+                if !matches!(error, StorageError::Refused(_)) {
+                    trouble.not_begun(storage.clock().now(), &error);
+                }
                 return (place, kit, Err(End::NotBegun));
             }
             trouble.begun();

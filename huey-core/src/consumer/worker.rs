@@ -24,8 +24,11 @@ pub(crate) fn work(crew: &Arc<Crew>, name: &Arc<str>, worker: usize) {
     while !crew.is_stopping() {
         match hand.turn(handed.take()) {
             Ok(Turn::Ran) => pause = FIRST_PAUSE,
+            // Its claim was void, as those of others may be that were made with it.
+            Ok(Turn::NotBegun) if !crew.executor.trouble.begins_fail() => {}
             // The job went back, and has rung: it would be claimed again at once.
             Ok(Turn::NotBegun) => {
+                crew.clear_shelf(worker);
                 crew.calls.bell.rest(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

@@ -30,6 +30,11 @@ impl Trouble {
         self.begins_fail.store(true, Ordering::SeqCst);
     }
 
+    /// Whether the last attempt could not be noted.
+    pub(crate) fn begins_fail(&self) -> bool {
+        self.begins_fail.load(Ordering::SeqCst)
+    }
+
     /// An attempt was noted.
     pub(crate) fn begun(&self) {
         if self.begins_fail.load(Ordering::Relaxed) {
@@ -61,6 +66,6 @@ impl Trouble {
     /// The last error and when, and whether nothing could be done since.
     pub(crate) fn last(&self) -> (Option<(Timestamp, String)>, bool) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (last, self.fails.load(Ordering::SeqCst) || self.begins_fail.load(Ordering::SeqCst))
+        (last, self.fails.load(Ordering::SeqCst) || self.begins_fail())
     }
 }

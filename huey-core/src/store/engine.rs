@@ -189,7 +189,7 @@ impl<M: Medium> Storage for Engine<M> {
             let mut begun = lock(&self.shared.begun);
             if lease.claim < begun.least_claim {
                 let text = "its claim was taken back when the storage failed and was opened again";
-                return Err(StorageError::Unavailable(text.into()));
+                return Err(StorageError::Refused(text.into()));
             }
             begun.put(slot, Some(lease));
         }
