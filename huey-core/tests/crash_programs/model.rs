@@ -248,7 +248,10 @@ impl Model {
     /// Who holds a key now.
     fn holder(&self, key: &[u8], now: Timestamp) -> Option<u64> {
         let (holder, scope, end) = *self.keys.get(key)?;
-        let state = self.jobs.get(&holder)?.state;
+        let job = self.jobs.get(&holder)?;
+        // A power cut may have taken all that the holder was, and its counter is another's then.
+        job.new.unique.as_ref().filter(|unique| *unique.key == *key)?;
+        let state = job.state;
         let holds = match scope {
             Scope::Pending => matches!(state, JobState::Queued | JobState::Parked) && !self.ran.contains(&holder),
             Scope::Active => matches!(state, JobState::Queued | JobState::Parked | JobState::Running),
