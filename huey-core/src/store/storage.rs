@@ -389,7 +389,8 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it cannot be noted, the body must not run.
+    /// When it cannot be noted, the body must not run. [`StorageError::Refused`] if the claim is void, which no later try
+    /// changes; whoever claims pauses after any other.
     fn begin(&self, slot: usize, lease: Lease, durability: Durability) -> Result<(), StorageError>;
 
     /// Notes that the body in `slot` has returned and was settled.
