@@ -135,11 +135,7 @@ fn no_job_lies_while_workers_wait_at_the_bell() {
         })
         .collect();
     join(callers);
-    let mut count = lock(&done.0);
-    while *count < JOBS {
-        count = done.1.wait(count).unwrap_or_else(std::sync::PoisonError::into_inner);
-    }
-    drop(count);
+    wait_for(&done, JOBS);
     over.store(true, Ordering::SeqCst);
     bell.close();
     join(workers);
@@ -222,11 +218,7 @@ fn jobs_are_handed_to_who_sleeps(closes: bool) {
         return assert_eq!(*lock(&done.0) + left.load(Ordering::SeqCst), JOBS);
     }
     join(callers);
-    let mut count = lock(&done.0);
-    while *count < JOBS {
-        count = done.1.wait(count).unwrap_or_else(std::sync::PoisonError::into_inner);
-    }
-    drop(count);
+    wait_for(&done, JOBS);
     over.store(true, Ordering::SeqCst);
     bell.close();
     join(workers);
@@ -345,6 +337,11 @@ fn all_who_wait_for_the_disk_are_told_the_truth(fails: bool, closes: bool) {
     let left = watermark.take_announcements().len();
     assert_eq!(told.load(Ordering::SeqCst) + left, 1, "nobody is forgotten");
     assert!(closes || left == 0, "the writer closes once all are told");
+}
+
+/// Waits until so many are done.
+fn wait_for(done: &(Mutex<usize>, Condvar), jobs: usize) {
+    drop(done.1.wait_while(lock(&done.0), |count| *count < jobs).unwrap_or_else(std::sync::PoisonError::into_inner));
 }
 
 fn join(threads: Vec<thread::JoinHandle<()>>) {
